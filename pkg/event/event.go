@@ -1,0 +1,151 @@
+// Package event is the envelope: a CloudEvents 1.0 event as Sluice writes and
+// reads it on NATS.
+//
+// An [Event] is one fact about one aggregate. Its type is the first two tokens of
+// its subject (order.created), its Subject attribute is the aggregate's id, and
+// its Data is JSON. Data types are plain structs that name their event:
+//
+//	type Created struct {
+//		OrderID string `json:"order_id"`
+//	}
+//
+//	func (Created) EventType() string { return "order.created" }
+//
+// A [Registry] lists the types of one entity and turns data into events and back.
+// On the wire an event is written in the binary mode of the CloudEvents NATS
+// protocol binding (attributes in ce- headers, the body is the data alone), and
+// read in binary and in structured mode: see [Encode] and [Decode].
+//
+// The package knows nothing of streams; [sluice/pkg/eventstore] keeps events.
+package event
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// ContentType is the media type of every body Sluice writes.
+const ContentType = "application/json"
+
+// Data is the payload of one type of event. EventType returns the wire name, such
+// as "order.created": a constant written out, never derived from the Go name, and
+// it must not depend on the value.
+type Data interface {
+	EventType() string
+}
+
+// Event is one CloudEvent. The zero value is not valid; build events with
+// [Registry.New] or read them with [Decode].
+type Event struct {
+	ID      string    // unique within Source; UUIDv7, or what an outsider chose
+	Source  string    // who produced it: "/services/order"
+	Type    string    // "order.created"
+	Subject string    // the aggregate's id
+	Time    time.Time // when it happened, UTC
+
+	DataSchema      string // "sluice:/schemas/order.created/v1"
+	DataContentType string // "application/json"; empty means the same
+	Data            []byte // the payload, JSON
+
+	CorrelationID string // the request that began it all
+	CausationID   string // the command or event that directly caused this one
+	UserID        string // who asked; empty when nobody is logged in
+	Fingerprint   string // hash of the command, to tell a repeat from another request
+
+	Version  uint64   // 1, 2, 3 … per aggregate; 0 outside history
+	Previous []uint64 // stream sequences of the aggregate's events before this decision, newest first
+	Step     int      // place in its decision, from 1; 0 outside history
+
+	TraceParent string // W3C Trace Context
+	TraceState  string
+
+	Extensions map[string]string // further CloudEvents extensions
+
+	Stream   string // where it was read; not on the wire
+	Sequence uint64 // its stream sequence; not on the wire
+}
+
+// Of is an event whose data is decoded. The raw payload stays at Event.Data.
+type Of[T Data] struct {
+	Event
+	Data T
+}
+
+// Entity returns the first token of the type: "order" of "order.created".
+func (e Event) Entity() string {
+	entity, _, _ := strings.Cut(e.Type, ".")
+	return entity
+}
+
+// HistorySubject returns the NATS subject of the event in its aggregate's history,
+// "order.created.<id>".
+func (e Event) HistorySubject() string { return e.Type + "." + e.Subject }
+
+var (
+	typePattern = regexp.MustCompile(`^[a-z0-9-]{1,64}\.[a-z0-9-]{1,64}$`)
+	idPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+)
+
+// ErrInvalid is what every error about a malformed envelope, type or id wraps.
+var ErrInvalid = errors.New("invalid event")
+
+// CheckType reports whether t is a type Sluice can address: two tokens of
+// [a-z0-9-], the second a past-tense verb by convention.
+func CheckType(t string) error {
+	if !typePattern.MatchString(t) {
+		return fmt.Errorf("%w: type %q is not <entity>.<event> in lower case", ErrInvalid, clip(t))
+	}
+	return nil
+}
+
+// CheckID reports whether id can name an aggregate: 1 to 128 of [A-Za-z0-9_-], so
+// that it is one subject token and one KV key token.
+func CheckID(id string) error {
+	if !idPattern.MatchString(id) {
+		return fmt.Errorf("%w: aggregate id %q is not 1 to 128 of [A-Za-z0-9_-]", ErrInvalid, clip(id))
+	}
+	return nil
+}
+
+// Validate checks the attributes that CloudEvents 1.0 requires, section 3.1 of the
+// specification, and that strings hold no control characters (section 2.1).
+func (e Event) Validate() error {
+	for _, a := range []struct{ name, value string }{
+		{"id", e.ID}, {"source", e.Source}, {"type", e.Type},
+	} {
+		if a.value == "" {
+			return fmt.Errorf("%w: attribute %s is missing", ErrInvalid, a.name)
+		}
+	}
+	for _, a := range []struct{ name, value string }{
+		{"id", e.ID}, {"source", e.Source}, {"type", e.Type}, {"subject", e.Subject},
+		{"dataschema", e.DataSchema}, {"datacontenttype", e.DataContentType},
+		{"correlationid", e.CorrelationID}, {"causationid", e.CausationID},
+		{"userid", e.UserID}, {"fingerprint", e.Fingerprint},
+		{"traceparent", e.TraceParent}, {"tracestate", e.TraceState},
+	} {
+		if err := checkString(a.name, a.value); err != nil {
+			return err
+		}
+	}
+	for name, value := range e.Extensions {
+		if !validAttributeName(name) {
+			return fmt.Errorf("%w: extension name %q is not [a-z0-9]+", ErrInvalid, clip(name))
+		}
+		if err := checkString(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func clip(s string) string {
+	const most = 64
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}

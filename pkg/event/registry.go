@@ -1,0 +1,201 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// ErrUnknownType says that a registry has no such event type.
+var ErrUnknownType = errors.New("unknown event type")
+
+// ErrNewerVersion says that an event has a schema version newer than this program
+// knows: it was written by a later release.
+var ErrNewerVersion = errors.New("event schema is newer than this program")
+
+// ErrData says that an event's payload does not fit its type.
+var ErrData = errors.New("event data does not fit its type")
+
+// Validator is implemented by data that can check itself. [Registry.Decode] and
+// [Registry.New] call it.
+type Validator interface {
+	Validate() error
+}
+
+// Definition is one entry of a [Registry]; make it with [Define].
+type Definition struct {
+	name    string
+	version int
+	decode  func(data []byte, opts ...json.Options) (Data, error)
+}
+
+// Define declares the event type T at its current schema version, from 1.
+func Define[T Data](version int) Definition {
+	var zero T
+	return Definition{name: zero.EventType(), version: version, decode: func(data []byte, opts ...json.Options) (Data, error) {
+		var v T
+		if err := json.Unmarshal(data, &v, opts...); err != nil {
+			return nil, err
+		}
+		return v, nil
+	}}
+}
+
+// Registry lists the event types of one entity. It is immutable and safe for
+// concurrent use.
+type Registry struct {
+	entity string
+	types  []string
+	byName map[string]Definition
+}
+
+// NewRegistry returns the registry of entity. It panics when a definition does not
+// belong to entity, is there twice or has a malformed name: these are mistakes in
+// the program, found at start-up.
+func NewRegistry(entity string, definitions ...Definition) *Registry {
+	r := &Registry{entity: entity, byName: make(map[string]Definition, len(definitions))}
+	for _, d := range definitions {
+		if err := CheckType(d.name); err != nil {
+			panic(err)
+		}
+		if !strings.HasPrefix(d.name, entity+".") || d.version < 1 {
+			panic(fmt.Sprintf("event type %q v%d does not belong to entity %q", d.name, d.version, entity))
+		}
+		if _, ok := r.byName[d.name]; ok {
+			panic(fmt.Sprintf("event type %q is defined twice", d.name))
+		}
+		r.byName[d.name] = d
+		r.types = append(r.types, d.name)
+	}
+	return r
+}
+
+// Entity returns the entity the registry belongs to, such as "order".
+func (r *Registry) Entity() string { return r.entity }
+
+// Types returns the wire names in the order they were defined.
+func (r *Registry) Types() []string { return slices.Clone(r.types) }
+
+// Subjects returns the history subjects of all types, "order.created.*" and so on:
+// what a consumer filters on so that it never meets a type it does not know.
+func (r *Registry) Subjects() []string {
+	subjects := make([]string, len(r.types))
+	for i, t := range r.types {
+		subjects[i] = t + ".*"
+	}
+	return subjects
+}
+
+// Source returns the ce-source of events that the entity's own service writes.
+func (r *Registry) Source() string { return "/services/" + r.entity }
+
+// New returns an event of aggregate id that carries data, with a fresh id, the
+// current time, and cause and correlation from the context. Version, Previous,
+// Step and trace context are set when it is appended.
+func (r *Registry) New(ctx context.Context, id string, data Data) (Event, error) {
+	if err := CheckID(id); err != nil {
+		return Event{}, err
+	}
+	if data == nil {
+		return Event{}, fmt.Errorf("%w: no data", ErrInvalid)
+	}
+	d, ok := r.byName[data.EventType()]
+	if !ok {
+		return Event{}, fmt.Errorf("%w: %q is not in the registry of %q", ErrUnknownType, data.EventType(), r.entity)
+	}
+	if v, ok := data.(Validator); ok {
+		if err := v.Validate(); err != nil {
+			return Event{}, fmt.Errorf("%w: %s: %w", ErrData, d.name, err)
+		}
+	}
+	body, err := json.Marshal(data, json.Deterministic(true))
+	if err != nil {
+		return Event{}, fmt.Errorf("%w: %s: %w", ErrData, d.name, err)
+	}
+	m := MetadataFrom(ctx)
+	return Event{
+		ID: NewID(), Source: r.Source(), Type: d.name, Subject: id, Time: time.Now().UTC(),
+		DataSchema: schemaURI(d.name, d.version), DataContentType: ContentType, Data: body,
+		CorrelationID: m.CorrelationID, CausationID: m.CausationID, UserID: m.UserID, Fingerprint: m.Fingerprint,
+	}, nil
+}
+
+// Decode returns the typed data of e. Members that the type does not know are
+// ignored, because later releases may add some. Errors are [ErrUnknownType],
+// [ErrNewerVersion] and [ErrData].
+func (r *Registry) Decode(e Event) (Data, error) { return r.decode(e) }
+
+// DecodeStrict is [Registry.Decode] for what outsiders send: unknown members are
+// errors, since they would be lost.
+func (r *Registry) DecodeStrict(e Event) (Data, error) {
+	return r.decode(e, json.RejectUnknownMembers(true))
+}
+
+func (r *Registry) decode(e Event, opts ...json.Options) (Data, error) {
+	version, err := schemaVersion(e)
+	if err != nil {
+		return nil, err
+	}
+	d, ok := r.byName[e.Type]
+	if !ok {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownType, clip(e.Type))
+	}
+	if version > d.version {
+		return nil, fmt.Errorf("%w: %s is v%d, known up to v%d", ErrNewerVersion, e.Type, version, d.version)
+	}
+	if e.DataContentType != "" && !isJSON(e.DataContentType) {
+		return nil, fmt.Errorf("%w: %s: content type %q is not JSON", ErrData, e.Type, clip(e.DataContentType))
+	}
+	data, err := d.decode(e.Data, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrData, e.Type, err)
+	}
+	if v, ok := data.(Validator); ok {
+		if err := v.Validate(); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrData, e.Type, err)
+		}
+	}
+	return data, nil
+}
+
+// DecodeAs returns e with its data as T, or the errors of [Registry.Decode].
+func DecodeAs[T Data](e Event) (Of[T], error) {
+	var zero T
+	one := Registry{byName: map[string]Definition{zero.EventType(): Define[T](maxVersion)}}
+	data, err := one.Decode(e)
+	if err != nil {
+		return Of[T]{}, err
+	}
+	return Of[T]{Event: e, Data: data.(T)}, nil
+}
+
+const maxVersion = 1 << 30
+
+// schemaScheme makes the dataschema an absolute URI, which CloudEvents 1.0, section
+// 3.2, demands and the official SDK checks.
+const schemaScheme = "sluice:"
+
+func schemaURI(name string, version int) string {
+	return schemaScheme + "/schemas/" + name + "/v" + strconv.Itoa(version)
+}
+
+// schemaVersion returns the version that e's dataschema names, with or without the
+// scheme. An event without a dataschema, as outsiders may send it, is taken for
+// version 1.
+func schemaVersion(e Event) (int, error) {
+	if e.DataSchema == "" {
+		return 1, nil
+	}
+	v, ok := strings.CutPrefix(strings.TrimPrefix(e.DataSchema, schemaScheme), "/schemas/"+e.Type+"/v")
+	n, err := strconv.Atoi(v)
+	if !ok || err != nil || n < 1 {
+		return 0, fmt.Errorf("%w: dataschema %q is not %s/schemas/%s/v<n>", ErrInvalid, clip(e.DataSchema), schemaScheme, e.Type)
+	}
+	return n, nil
+}

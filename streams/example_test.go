@@ -1,0 +1,33 @@
+package streams_test
+
+import (
+	"fmt"
+
+	"sluice/streams"
+)
+
+func ExampleLoad() {
+	set, err := streams.Load("order")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, s := range set.Streams {
+		fmt.Println(s.Name, s.Subjects)
+	}
+	for _, s := range set.Foreign {
+		fmt.Println("reads", s.Name)
+	}
+	for _, c := range set.Consumers {
+		fmt.Println(c.Stream, "→", c.Config.Durable)
+	}
+	// Output:
+	// KV_order-users [$KV.order-users.>]
+	// KV_orders [$KV.orders.>]
+	// ORDERS [order.*.* order.*.*.*]
+	// ORDERS_INTAKE [order.*]
+	// DEADLETTERS [deadletter.>]
+	// reads USERS
+	// ORDERS → order-guard
+	// ORDERS_INTAKE → order-intake
+}

@@ -1,0 +1,45 @@
+// Package streams is what NATS is set up with: every stream, KV bucket and durable
+// consumer of Sluice, one folder per owner, as the JSON files that the nats CLI
+// takes too:
+//
+//	nats stream add USERS --config streams/user/USERS.json
+//	nats consumer add USERS user-guard --config streams/user/USERS.user-guard.consumer.json
+//
+// A file names every setting that matters, so nothing is left to a server's
+// defaults. <STREAM>.json is a stream, KV_<bucket>.json the stream behind a KV
+// bucket, <STREAM>.<consumer>.consumer.json a durable consumer; its owner is the
+// service that handles the messages, not the one that owns the stream.
+//
+// [Reconcile] brings a server in line with the files. It creates what is absent and
+// widens what may be widened; whatever could lose messages or a consumer's position
+// it refuses, and then changes nothing at all.
+//
+// DEADLETTERS and the intakes are bounded and discard new messages when full, so
+// that a flood from outside cannot take the disk from history. A publisher into a
+// full intake gets an error instead of an ack. A handler whose dead letter is not
+// accepted holds its message, and the messages of the same key behind it, until
+// there is room again: nothing is lost, and the handler's health says so.
+package streams
+
+import "sluice/pkg/eventstore"
+
+// Histories: the streams that hold the events of one kind of aggregate.
+var (
+	Users         = eventstore.Stream{Name: "USERS", Entity: "user"}
+	Orders        = eventstore.Stream{Name: "ORDERS", Entity: "order"}
+	Notifications = eventstore.Stream{Name: "NOTIFICATIONS", Entity: "notification"}
+)
+
+// KV buckets. Each belongs to one service, and nobody else reads it.
+const (
+	BucketUsers             = "users"              // read model of the user service
+	BucketOrders            = "orders"             // read model of the order service
+	BucketOrderUsers        = "order-users"        // the order service's replica of users
+	BucketNotifications     = "notifications"      // read model of the notification service
+	BucketNotificationUsers = "notification-users" // the notification service's replica of users
+	BucketPasswords         = "passwords"          // the user service's password hashes
+	BucketUserKeys          = "user-keys"          // the user service's own keys
+)
+
+// DeadLetters is the name of the stream that keeps what handlers gave up on.
+const DeadLetters = "DEADLETTERS"
