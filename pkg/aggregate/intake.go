@@ -1,0 +1,74 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sluice/pkg/bus"
+	"sluice/pkg/endpoint"
+	"sluice/pkg/event"
+	"sluice/pkg/telemetry"
+)
+
+// Take carries out what an outsider's event asks for, through the same rules as
+// everybody's commands. Its Command has e as the Origin.
+type Take func(ctx context.Context, e event.Event, data event.Data) error
+
+// Intake returns the handler for CloudEvents that outsiders publish on the two-token
+// subjects of an entity (nats pub order.created '{…}'). take has a function for each
+// type that may come in this way; the event must be a valid CloudEvent of one of
+// these types, published on the subject of that name, with data that fits the type
+// to the letter and the aggregate's id as its subject attribute.
+//
+// What is not so, or is refused by the rules, becomes a dead letter with the reason;
+// trouble on our side is retried. Running twice is safe when take names the Origin,
+// which makes the same event count once.
+func Intake(registry *event.Registry, take map[string]Take) bus.Handler {
+	return bus.OnMessage(func(ctx context.Context, m bus.Message) error {
+		e, err := event.Decode(m.Header, m.Data)
+		if err != nil {
+			return bus.Drop(err)
+		}
+		do, ok := take[e.Type]
+		if !ok {
+			return bus.Drop(fmt.Errorf("events of type %q are not taken in", e.Type))
+		}
+		if e.Type != m.Subject {
+			return bus.Drop(fmt.Errorf("an event of type %q was published on another subject", e.Type))
+		}
+		if !event.IsUUID(e.Subject) {
+			return bus.Drop(errors.New("attribute subject is not the id of an aggregate, a UUID in lower case"))
+		}
+		data, err := registry.DecodeStrict(e)
+		if err != nil {
+			return bus.Drop(err)
+		}
+		ctx = telemetry.FromEvent(ctx, e)
+		ctx, span := telemetry.Start(ctx, "intake "+e.Type)
+		defer span.End()
+		cause := event.Metadata{CorrelationID: e.CorrelationID, CausationID: e.CausationID}
+		if cause.CorrelationID == "" {
+			cause.CorrelationID = e.ID
+		}
+		err = do(event.WithMetadata(ctx, cause), e, data)
+		switch endpoint.CodeOf(err) {
+		case endpoint.CodeInvalid, endpoint.CodeConflict, endpoint.CodeNotFound, endpoint.CodeForbidden, endpoint.CodeUnauthenticated:
+			if !contended(err) {
+				return bus.Drop(err)
+			}
+		default:
+		}
+		return err
+	})
+}
+
+// IntakeKey is the lane of an intake message: its aggregate, so that what an
+// outsider publishes about one aggregate is taken in order.
+func IntakeKey(m bus.Message) string {
+	e, err := event.Decode(m.Header, m.Data)
+	if err != nil {
+		return m.Subject
+	}
+	return e.Entity() + "." + e.Subject
+}

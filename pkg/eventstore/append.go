@@ -1,0 +1,189 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/pkg/event"
+	"sluice/pkg/telemetry"
+)
+
+// retryPause is how long Append waits before it publishes again after a failure
+// that stored nothing, or that left open whether it did.
+const retryPause = 20 * time.Millisecond
+
+// Append adds events to aggregate id after tail and returns the new tail, whose
+// Sequence is that of the last event. Events come from [event.Registry.New]; Append
+// sets their version, step, links and trace context. With claims, or with several
+// events, all of it is one atomic batch.
+//
+// Errors: [*ConflictError] when the aggregate is not at tail, [*TakenError] when
+// somebody else holds a claim, [ErrTooLarge], event.ErrInvalid for events that do
+// not belong there, and [ErrOutcomeUnknown] when ctx ends before the outcome is
+// known. On any other error nothing was stored.
+//
+// Two events with the same source and id are the same event: when the aggregate
+// already holds the first of events after tail, Append takes the decision for its
+// own, whose acknowledgement was lost, and succeeds.
+func (s *Store) Append(ctx context.Context, id string, tail Tail, events []event.Event, claims ...Claim) (Tail, error) {
+	messages, err := s.encode(ctx, id, tail, events)
+	if err != nil {
+		return Tail{}, fmt.Errorf("append to %s: %w", s.stream.Name, err)
+	}
+	done, err := s.append(ctx, id, tail, events, messages, claims)
+	if err != nil {
+		return Tail{}, fmt.Errorf("append to %s %s: %w", s.stream.Entity, id, err)
+	}
+	return done, nil
+}
+
+// encode links events to tail and to each other and returns their messages.
+func (s *Store) encode(ctx context.Context, id string, tail Tail, events []event.Event) ([]*nats.Msg, error) {
+	if err := event.CheckID(id); err != nil {
+		return nil, err
+	}
+	if len(events) == 0 {
+		return nil, fmt.Errorf("%w: no events", event.ErrInvalid)
+	}
+	if len(events) > maxBatch {
+		return nil, fmt.Errorf("%w: %d events in one decision, at most %d", ErrTooLarge, len(events), maxBatch)
+	}
+	parent, state := telemetry.TraceParent(ctx)
+	expected := []string{formatSequence(tail.Last)}
+	filter := []string{s.stream.Of(id)}
+	messages := make([]*nats.Msg, len(events))
+	for i := range events {
+		e := &events[i]
+		if e.Subject != id || e.Entity() != s.stream.Entity {
+			return nil, fmt.Errorf("%w: %s of %q does not belong to %s %q", event.ErrInvalid, e.Type, e.Subject, s.stream.Entity, id)
+		}
+		e.Version, e.Step, e.Previous = tail.Version+uint64(i)+1, i+1, tail.Previous
+		if parent != "" {
+			e.TraceParent, e.TraceState = parent, state
+		}
+		if err := e.Validate(); err != nil {
+			return nil, err
+		}
+		header, body := event.Encode(*e)
+		header[jetstream.ExpectedLastSubjSeqHeader] = expected
+		header[jetstream.ExpectedLastSubjSeqSubjHeader] = filter
+		messages[i] = &nats.Msg{Subject: e.HistorySubject(), Header: header, Data: body}
+		if size := messages[i].Size(); size > MaxMessageSize-batchHeaders {
+			return nil, fmt.Errorf("%w: %s has %d bytes, at most %d", ErrTooLarge, e.Type, size, MaxMessageSize-batchHeaders)
+		}
+	}
+	return messages, nil
+}
+
+// batchHeaders is room for the headers that PublishBatch adds.
+const batchHeaders = 256
+
+func (s *Store) append(ctx context.Context, id string, tail Tail, events []event.Event, messages []*nats.Msg, claims []Claim) (Tail, error) {
+	from := direct
+	for {
+		claimed, err := s.claimMessages(ctx, id, claims, from)
+		if errors.Is(err, ErrTaken) {
+			return Tail{}, s.explainTaken(ctx, id, tail, err)
+		}
+		if err != nil {
+			return Tail{}, err
+		}
+		last, err := s.publish(ctx, append(messages[:len(messages):len(messages)], claimed...))
+		switch classify(err) {
+		case stored:
+			return s.advance(tail, events, last-uint64(len(claimed))), nil
+		case invalid:
+			return Tail{}, err
+		case refused:
+			done, resolved, err := s.resolve(ctx, id, tail, events)
+			if resolved || err != nil {
+				return done, err
+			}
+			// The aggregate is where we expected it: a claim moved, or a write of
+			// somebody else is in flight.
+			from = leader
+		case retry, unknown:
+		}
+		if err := pause(ctx, retryPause); err != nil {
+			return Tail{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+		}
+	}
+}
+
+// publish sends one decision and returns the sequence of its last message. An
+// acknowledgement that does not come within publishTimeout counts as lost.
+func (s *Store) publish(ctx context.Context, messages []*nats.Msg) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	if len(messages) > 1 {
+		return PublishBatch(ctx, s.js.Conn(), messages)
+	}
+	unbatch(messages[0]) // an earlier try may have been a batch, of which only this is still needed
+	ack, err := s.js.PublishMsg(ctx, messages[0])
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+// resolve finds out, from the leader, why an append was refused. Either our events
+// are there (an earlier acknowledgement was lost), or somebody else's are, which is
+// a conflict; resolved is false when the aggregate is where it was expected.
+func (s *Store) resolve(ctx context.Context, id string, tail Tail, events []event.Event) (done Tail, resolved bool, err error) {
+	since, now, err := s.LoadLatest(ctx, id, tail.Version)
+	if err != nil {
+		return Tail{}, false, err
+	}
+	if now.Last == tail.Last && now.Version == tail.Version {
+		return Tail{}, false, nil
+	}
+	for i, e := range since {
+		if e.ID == events[0].ID && e.Source == events[0].Source && i+len(events) <= len(since) {
+			for j := range events {
+				events[j] = since[i+j].Event
+			}
+			return tailAt(events[len(events)-1], now.Last), true, nil
+		}
+	}
+	return Tail{}, false, &ConflictError{Stream: s.stream.Name, ID: id, Tail: now, Events: since, Expects: tail.Last}
+}
+
+// explainTaken prefers to report what became of the aggregate itself: when it has
+// moved, the claim may be its own from an earlier try.
+func (s *Store) explainTaken(ctx context.Context, id string, tail Tail, taken error) error {
+	_, _, err := s.resolve(ctx, id, tail, []event.Event{{}})
+	if err != nil {
+		return err
+	}
+	return taken
+}
+
+// advance returns the tail after events, the last of which is at sequence, and
+// notes in events where they are.
+func (s *Store) advance(tail Tail, events []event.Event, sequence uint64) Tail {
+	first := sequence - uint64(len(events)) + 1
+	for i := range events {
+		events[i].Stream, events[i].Sequence = s.stream.Name, first+uint64(i)
+		tail = tail.with(events[i])
+	}
+	return tail
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func formatSequence(n uint64) string { return strconv.FormatUint(n, 10) }
