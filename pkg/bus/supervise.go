@@ -1,0 +1,151 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	infoTimeout  = 2 * time.Second
+	recheckFirst = 20 * time.Millisecond
+	recheckMost  = time.Second
+	stuckAfter   = 3 // failures of one message
+)
+
+// supervise looks at the consumer whenever something may be missing: after trouble, a
+// reconnect, a silence, and as long as the gate is shut.
+func (c *Consumer) supervise(ctx context.Context) {
+	status := c.js.Conn().StatusChanged(nats.CONNECTED)
+	defer c.js.Conn().RemoveStatusListener(status)
+	timer := time.NewTimer(recheckFirst)
+	defer timer.Stop()
+	wait := recheckFirst
+	for {
+		lost := false // requests that the server does not know any more
+		select {
+		case <-c.ended:
+			return
+		case <-status:
+			lost = true
+		case <-c.lapsed:
+			wait = recheckFirst
+		case <-timer.C:
+			lost = c.pull.silent()
+		}
+		if lost {
+			c.mu.Lock()
+			c.setTrouble(errors.New("the consumer has gone silent"))
+			c.mu.Unlock()
+		}
+		if c.examine(ctx) {
+			wait = c.pull.heartbeat()
+		} else {
+			wait = min(2*wait, recheckMost)
+		}
+		timer.Reset(wait)
+	}
+}
+
+// examine asks for the consumer's state if anything is unclear and reports whether
+// all is well.
+func (c *Consumer) examine(ctx context.Context) bool {
+	c.mu.Lock()
+	trouble, shut := c.trouble, c.gate.shut
+	c.mu.Unlock()
+	if trouble == nil && !shut {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	info, err := c.source.Info(ctx)
+	if err == nil {
+		err = c.check(info.Config)
+	}
+	c.mu.Lock()
+	if err != nil {
+		c.trouble = fmt.Errorf("look at the consumer: %w", err)
+		c.mu.Unlock()
+		return false
+	}
+	c.trouble = nil
+	c.gate.assess(info, c.held)
+	open, stopped := !c.gate.shut, c.stopped
+	c.mu.Unlock()
+	if trouble != nil && !stopped {
+		c.pull.restart()
+	}
+	return open
+}
+
+// keepAlive tells the server in time that what is held is in hand. What came in just
+// now is left to the next turn, when at most half of its AckWait is over; most of it
+// is settled by then.
+func (c *Consumer) keepAlive() {
+	every := c.ackWait / 3
+	ticker := time.NewTicker(max(every, time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-c.ended:
+			return
+		case now := <-ticker.C:
+			for _, d := range c.heldFor(now.Add(-every / 2)) {
+				if err := d.InProgress(); err != nil {
+					c.fail(fmt.Errorf("extend deliveries: %w", err))
+					break
+				}
+			}
+		}
+	}
+}
+
+// heldFor returns the deliveries that have been in hand since before then.
+func (c *Consumer) heldFor(then time.Time) []*delivery {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []*delivery
+	for _, it := range c.held {
+		if it.received.Before(then) {
+			list = append(list, it.delivery)
+		}
+	}
+	return list
+}
+
+// Health returns nil, or what keeps messages from being handled now: the server or
+// the consumer cannot be reached, a predecessor's messages are awaited for longer
+// than they should take, or a message has failed several times and holds up its lane.
+func (c *Consumer) Health() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !c.started || c.stopped:
+		return fmt.Errorf("group %s: not running", c.group.Name)
+	case !c.js.Conn().IsConnected():
+		return fmt.Errorf("group %s: not connected to NATS", c.group.Name)
+	case c.trouble != nil:
+		return fmt.Errorf("group %s: %w", c.group.Name, c.trouble)
+	case c.gate.shut && time.Since(c.shutFrom) > 2*c.ackWait:
+		return fmt.Errorf("group %s: waiting for %d messages that were delivered elsewhere", c.group.Name, max(c.gate.missing, 0))
+	}
+	var worst *item
+	stuck := 0
+	for _, it := range c.held {
+		if it.failures < stuckAfter {
+			continue
+		}
+		stuck++
+		if worst == nil || it.sequence() < worst.sequence() {
+			worst = it
+		}
+	}
+	if worst != nil {
+		return fmt.Errorf("group %s: %d messages keep failing, the oldest is %s (sequence %d): %w",
+			c.group.Name, stuck, worst.message.Subject, worst.sequence(), worst.lastError)
+	}
+	return nil
+}
