@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/pkg/endpoint"
+)
+
+// Env is what a service gets from the process it runs in.
+type Env struct {
+	Service   string // its name
+	Version   string // the program's
+	NATS      *nats.Conn
+	JetStream jetstream.JetStream // on NATS
+	Caller    *endpoint.Caller    // on NATS
+	Log       *slog.Logger        // with the service's name on every line
+	DataDir   string              // for files of the service's own; it may not exist yet
+	HTTPAddr  string              // where the gateway shall listen
+	Getenv    func(string) string
+
+	service *service
+}
+
+// Connect returns one more connection, named after the service and the purpose, that
+// comes back by itself when it is lost. The program closes it after the service has
+// stopped; closing or draining it earlier is fine.
+func (e Env) Connect(purpose string) (*nats.Conn, error) {
+	return e.service.supervisor.dialer.dial(e.Service, purpose)
+}
+
+// Announce adds a line such as "Mail  ./data/mail" to what the program prints once
+// everything is ready. It may be called until [Env.Run] has started all parts.
+func (e Env) Announce(key, value string) { e.service.supervisor.announce(key, value) }
+
+// Health asks every part of this service that has a Health() error method, and the
+// connection. The error names each trouble; nil means none. It fits
+// [endpoint.ServiceConfig] as a check.
+func (e Env) Health() error { return e.service.health() }
+
+// Ready asks all services of the process for their health, and fails until the last
+// of them has started.
+func (e Env) Ready(context.Context) error { return e.service.supervisor.ready() }
+
+// Run starts the parts in order, reports the service ready, waits until ctx is done
+// and stops the parts in reverse order, within the time the program has for
+// draining. When a part does not start, those before it are stopped and its error is
+// returned. A service calls Run once.
+func (e Env) Run(ctx context.Context, parts ...Part) error {
+	// Parts outlive ctx: they end by Stop, not by cancellation.
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	for i, part := range parts {
+		if err := e.start(ctx, life, part); err != nil {
+			return errors.Join(err, e.stop(ctx, parts[:i]))
+		}
+	}
+	e.service.reportReady()
+	<-ctx.Done()
+	return e.stop(ctx, parts)
+}
+
+// start passes on ctx's end as long as the part is starting, and no longer.
+func (e Env) start(ctx, life context.Context, part Part) error {
+	life, cancel := context.WithCancelCause(life)
+	unlink := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	defer unlink()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if err := part.Start(life); err != nil {
+		return err
+	}
+	e.service.add(part)
+	return nil
+}
+
+func (e Env) stop(ctx context.Context, parts []Part) error {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), e.service.supervisor.stopBy())
+	defer cancel()
+	var errs []error
+	for _, part := range slices.Backward(parts) {
+		if err := part.Stop(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}

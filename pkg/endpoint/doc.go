@@ -1,0 +1,31 @@
+// Package endpoint is typed request and reply over NATS micro: methods that a
+// service serves and others call, with errors that keep their code on the way.
+//
+// A [Method] is declared once, in the service's api package, and says everything
+// others can see of it: subject, request and response type, HTTP route.
+//
+//	var Confirm = endpoint.Method[ConfirmRequest, Order]{
+//		Service: "order", Name: "confirm", Description: "Confirm a pending order.",
+//		HTTP: "POST /v1/orders/{id}/confirm", Idempotent: true,
+//	}
+//
+// The service serves it:
+//
+//	endpoint.Serve(nc, endpoint.ServiceConfig{Name: "order", Version: "1.0.0", Log: log},
+//		endpoint.Handle(orderapi.Confirm, h.confirm))
+//
+// and others, or `nats req svc.order.confirm '{"id":"…"}'`, call it:
+//
+//	order, err := endpoint.Call(ctx, caller, orderapi.Confirm, orderapi.ConfirmRequest{ID: id})
+//	if endpoint.CodeOf(err) == endpoint.CodeConflict { … }
+//
+// A handler is a plain function. Before it runs, the request is decoded strictly
+// and validated by its struct tags (github.com/go-playground/validator) and its
+// Validate method; the context carries the caller's deadline, trace and
+// [event.Metadata]. After it, a returned [*Error] crosses the wire as it is, and
+// any other error is logged here and reads "internal" there.
+//
+// Requests of one endpoint run concurrently, up to a bound; beyond it they queue, up
+// to a bound, and beyond that they are refused as unavailable. A call may reach its
+// service and the reply may be lost: only repeat what is Idempotent.
+package endpoint

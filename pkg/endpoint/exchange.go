@@ -1,0 +1,202 @@
+package endpoint
+
+import (
+	"context"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"sluice/pkg/event"
+)
+
+// The headers of requests and replies. NATS header names are case-sensitive: these
+// are the exact bytes.
+const (
+	// HeaderCorrelationID names the request that began it all; every reply has it.
+	HeaderCorrelationID = "Sluice-Correlation-Id"
+	// HeaderUserID names who asks.
+	HeaderUserID = "Sluice-User-Id"
+	// HeaderTimeout holds the milliseconds that the caller still waits.
+	HeaderTimeout = "Sluice-Timeout"
+	// HeaderPosition holds positions, "ORDERS=1234,USERS=7": in a reply what the
+	// request wrote, in a request what its answer must take into account.
+	HeaderPosition = "Sluice-Position"
+	// HeaderIdempotencyKey makes repeats of a command one command.
+	HeaderIdempotencyKey = "Idempotency-Key"
+
+	headerError     = "Nats-Service-Error"
+	headerErrorCode = "Nats-Service-Error-Code"
+)
+
+// Position is a place in a stream that a read model must have reached.
+type Position struct {
+	Stream   string
+	Sequence uint64
+}
+
+// String returns the position as headers have it, "ORDERS=1234".
+func (p Position) String() string {
+	return p.Stream + "=" + strconv.FormatUint(p.Sequence, 10)
+}
+
+// exchange is what a request and its reply carry beside their bodies.
+type exchange struct {
+	waits []Position
+
+	mu    sync.Mutex
+	wrote []Position
+}
+
+type exchangeKey struct{}
+
+// Wrote tells the caller where the decision of this request lies, in the reply's
+// Sluice-Position; of several in one stream the last counts. An error reply carries
+// it too, which tells how far a read model has got. Outside a request it does nothing.
+func Wrote(ctx context.Context, stream string, sequence uint64) {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	if !ok {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.wrote = reach(x.wrote, Position{stream, sequence})
+}
+
+// Waits returns the positions that the caller wants the answer to take into account:
+// a query waits for its read model to get there.
+func Waits(ctx context.Context) []Position {
+	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+		return x.waits
+	}
+	return nil
+}
+
+func (x *exchange) positions() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return joinPositions(x.wrote)
+}
+
+// reach returns positions with p in it, one for each stream, the highest.
+func reach(positions []Position, p Position) []Position {
+	for i := range positions {
+		if positions[i].Stream == p.Stream {
+			positions[i].Sequence = max(positions[i].Sequence, p.Sequence)
+			return positions
+		}
+	}
+	return append(positions, p)
+}
+
+func joinPositions(positions []Position) string {
+	parts := make([]string, len(positions))
+	for i, p := range positions {
+		parts[i] = p.String()
+	}
+	return strings.Join(parts, ",")
+}
+
+const maxPositions = 16
+
+var streamPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+func parsePositions(s string) ([]Position, error) {
+	if s == "" {
+		return nil, nil
+	}
+	var positions []Position
+	for part := range strings.SplitSeq(s, ",") {
+		stream, number, ok := strings.Cut(strings.TrimSpace(part), "=")
+		n, err := strconv.ParseUint(number, 10, 63)
+		if !ok || err != nil || !streamPattern.MatchString(stream) || len(positions) == maxPositions {
+			return nil, malformed(HeaderPosition, "must be like ORDERS=1234")
+		}
+		positions = reach(positions, Position{stream, n})
+	}
+	return positions, nil
+}
+
+var tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)
+
+// ValidCorrelationID reports whether id may name a request: 1 to 128 of
+// [A-Za-z0-9_.-].
+func ValidCorrelationID(id string) bool { return tokenPattern.MatchString(id) }
+
+func correlationID(h nats.Header) string {
+	if id := h.Get(HeaderCorrelationID); ValidCorrelationID(id) {
+		return id
+	}
+	return event.NewID()
+}
+
+// metadata says who causes what the request does.
+func metadata(h nats.Header, correlation string) (event.Metadata, error) {
+	m := event.Metadata{CorrelationID: correlation}
+	user, err := single(h, HeaderUserID)
+	if err != nil {
+		return m, err
+	}
+	if user != "" && !tokenPattern.MatchString(user) {
+		return m, malformed(HeaderUserID, "must be an id")
+	}
+	m.UserID = user
+	key, err := single(h, HeaderIdempotencyKey)
+	if err != nil {
+		return m, err
+	}
+	if key == "" {
+		m.CausationID = event.NewID()
+		return m, nil
+	}
+	if !ValidIdempotencyKey(key) {
+		return m, malformed(HeaderIdempotencyKey, "must be 1 to 255 printable ASCII characters")
+	}
+	m.CausationID, m.Keyed = event.DeriveID("command", user, key), true
+	return m, nil
+}
+
+// ValidIdempotencyKey reports whether key is 1 to 255 printable ASCII characters.
+func ValidIdempotencyKey(key string) bool {
+	for i := range len(key) {
+		if key[i] < 0x20 || key[i] > 0x7e {
+			return false
+		}
+	}
+	return key != "" && len(key) <= 255
+}
+
+// timeout returns how long the caller waits: what the header says, at most most, or
+// fallback when it says nothing.
+func timeout(h nats.Header, fallback, most time.Duration) (time.Duration, error) {
+	value, err := single(h, HeaderTimeout)
+	if err != nil {
+		return 0, err
+	}
+	if value == "" {
+		return fallback, nil
+	}
+	ms, err := strconv.ParseUint(value, 10, 32)
+	if err != nil {
+		return 0, malformed(HeaderTimeout, "must be milliseconds")
+	}
+	return min(time.Duration(ms)*time.Millisecond, most), nil
+}
+
+func single(h nats.Header, name string) (string, error) {
+	switch values := h[name]; len(values) {
+	case 0:
+		return "", nil
+	case 1:
+		return values[0], nil
+	default:
+		return "", malformed(name, "is there twice")
+	}
+}
+
+func malformed(header, message string) *Error {
+	return Invalid("a header is malformed", FieldError{header, message})
+}

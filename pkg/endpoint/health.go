@@ -1,0 +1,40 @@
+package endpoint
+
+import (
+	"context"
+)
+
+// The statuses of a service.
+const (
+	StatusOK      = "ok"
+	StatusFailing = "failing"
+)
+
+// HealthStatus is the answer of svc.<name>.health. Why a check fails stands in the
+// service's log.
+type HealthStatus struct {
+	Status string            `json:"status"`           // "ok", or "failing" when one check is
+	Checks map[string]string `json:"checks,omitempty"` // the same, check by check
+}
+
+// Health returns the method that every service serves by itself.
+func Health(service string) Method[struct{}, HealthStatus] {
+	return Method[struct{}, HealthStatus]{
+		Service: service, Name: "health", Description: "Whether this instance is well.", Idempotent: true,
+	}
+}
+
+func (s *Server) health(ctx context.Context, _ struct{}) (HealthStatus, error) {
+	status := HealthStatus{Status: StatusOK}
+	if len(s.cfg.Health) > 0 {
+		status.Checks = make(map[string]string, len(s.cfg.Health))
+	}
+	for name, check := range s.cfg.Health {
+		status.Checks[name] = StatusOK
+		if err := check(); err != nil {
+			s.cfg.Log.WarnContext(ctx, "health check fails", "check", name, "error", err)
+			status.Checks[name], status.Status = StatusFailing, StatusFailing
+		}
+	}
+	return status, nil
+}

@@ -1,0 +1,220 @@
+package endpoint
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+)
+
+// ServiceConfig says what a service is and how much it takes on.
+type ServiceConfig struct {
+	Name        string // "order"; required
+	Version     string // semantic version; required
+	Description string
+
+	Log *slog.Logger // default: discards
+
+	Concurrency int           // requests of one endpoint that run at once; default 64
+	Queue       int           // requests of one endpoint that wait for their turn; default 1,024
+	Timeout     time.Duration // for a caller that sets no deadline; default 10 s
+	MaxTimeout  time.Duration // the most a caller may ask for; default 30 s
+
+	// Health are the checks behind svc.<name>.health, by name; nil means well.
+	Health map[string]func() error
+}
+
+// Server serves the endpoints of one service on a connection of its own. It is
+// visible to `nats micro ls`. Several instances share the requests.
+type Server struct {
+	nc       *nats.Conn
+	cfg      ServiceConfig
+	handlers []Handler
+
+	lanes   map[string]*lane // by endpoint name
+	service micro.Service
+	before  int    // subscriptions of nc before Start
+	abandon func() // ends the context of every request; only when Stop gives up
+}
+
+// Serve returns a server for handlers and for svc.<name>.health. It panics when a
+// handler belongs to another service or is there twice: mistakes in the program. nc
+// must serve nothing else, since stopping drains and closes it.
+func Serve(nc *nats.Conn, cfg ServiceConfig, handlers ...Handler) *Server {
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
+	cfg.Concurrency = cmp.Or(cfg.Concurrency, 64)
+	cfg.Queue = cmp.Or(cfg.Queue, 1024)
+	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
+	cfg.MaxTimeout = cmp.Or(cfg.MaxTimeout, 30*time.Second)
+	s := &Server{nc: nc, cfg: cfg, lanes: make(map[string]*lane, len(handlers)+1)}
+	s.handlers = append(handlers[:len(handlers):len(handlers)], Handle(Health(cfg.Name), s.health))
+	for _, h := range s.handlers {
+		if h.spec.Service != cfg.Name {
+			panic(fmt.Sprintf("endpoint %s does not belong to service %q", h.spec.Subject, cfg.Name))
+		}
+		if s.lanes[h.spec.Name] != nil {
+			panic(fmt.Sprintf("endpoint %s is served twice", h.spec.Subject))
+		}
+		s.lanes[h.spec.Name] = &lane{concurrency: cfg.Concurrency, limit: cfg.Queue}
+	}
+	return s
+}
+
+// Start subscribes and returns when the NATS server knows: from then on requests
+// arrive. When it fails the connection is closed.
+func (s *Server) Start(ctx context.Context) error {
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.abandon, s.before = cancel, s.nc.NumSubscriptions()
+	if err := s.start(ctx, base); err != nil {
+		s.abandon()
+		s.nc.Close()
+		return fmt.Errorf("serve %s: %w", s.cfg.Name, err)
+	}
+	return nil
+}
+
+// start subscribes; requests live in base, which outlives ctx.
+func (s *Server) start(ctx, base context.Context) error {
+	var err error
+	s.service, err = micro.AddService(s.nc, micro.Config{
+		Name: s.cfg.Name, Version: s.cfg.Version, Description: s.cfg.Description,
+		StatsHandler: func(e *micro.Endpoint) any { return s.lanes[e.Name].snapshot() },
+		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
+			s.cfg.Log.Warn("endpoint subscription failed", "subject", err.Subject, "error", err)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	for _, h := range s.handlers {
+		l := s.lanes[h.spec.Name]
+		l.run = func(m incoming) { s.answer(base, h, l, m) }
+		err := s.service.AddEndpoint(h.spec.Name, micro.HandlerFunc(func(r micro.Request) { s.take(base, l, r) }),
+			micro.WithEndpointSubject(h.spec.Subject), micro.WithEndpointMetadata(h.spec.metadata()))
+		if err != nil {
+			return fmt.Errorf("%s: %w", h.spec.Subject, err)
+		}
+	}
+	if err := flush(ctx, s.nc); err != nil {
+		return err
+	}
+	if err := s.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
+		return err
+	}
+	return nil
+}
+
+// take runs in micro's callback, one at a time per endpoint, so it never blocks.
+func (s *Server) take(base context.Context, l *lane, r micro.Request) {
+	m := incoming{reply: r.Reply(), header: nats.Header(r.Headers()), body: r.Data(), arrived: time.Now()}
+	if !l.offer(m) {
+		l.stats.refused.Add(1)
+		h := nats.Header{HeaderCorrelationID: {correlationID(m.header)}}
+		s.reply(base, m, h, nil, Unavailable("too many requests are waiting").After(time.Second))
+	}
+}
+
+const drainPoll = 5 * time.Millisecond
+
+// Stop takes no new requests, which go to other instances from then on, answers those
+// that have arrived, sends the answers and closes the connection. When ctx ends first
+// the contexts of running requests end too, their callers get what that leads to, and
+// Stop returns an error.
+func (s *Server) Stop(ctx context.Context) error {
+	defer s.nc.Close()
+	if s.service == nil {
+		return nil
+	}
+	defer s.abandon()
+	if err := s.service.Stop(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		return fmt.Errorf("stop serving %s: %w", s.cfg.Name, err)
+	}
+	drainErr := s.awaitDelivered(ctx)
+	for _, l := range s.lanes {
+		l.close()
+	}
+	busy := s.unfinished()
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		for _, l := range s.lanes {
+			l.workers.Wait()
+		}
+	}()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		left := s.unfinished()
+		s.abandon()
+		s.awaitAbandoned(context.WithoutCancel(ctx), idle)
+		return fmt.Errorf("stop serving %s: %d requests did not finish: %w", s.cfg.Name, left, context.Cause(ctx))
+	}
+	if drainErr != nil {
+		return fmt.Errorf("stop serving %s: %w", s.cfg.Name, drainErr)
+	}
+	if !s.nc.IsConnected() {
+		if busy > 0 {
+			return fmt.Errorf("stop serving %s: %w: up to %d replies are lost", s.cfg.Name, ErrUnreachable, busy)
+		}
+		return nil
+	}
+	if err := flush(ctx, s.nc); err != nil {
+		return fmt.Errorf("stop serving %s: send the last replies: %w", s.cfg.Name, err)
+	}
+	return nil
+}
+
+// awaitDelivered returns when every request that the NATS server has sent here is in
+// a lane. A draining subscription goes away once the server has confirmed the
+// unsubscription and the last callback has returned; nobody tells us, so we look.
+// Without a connection nothing more arrives.
+func (s *Server) awaitDelivered(ctx context.Context) error {
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+	for s.nc.IsConnected() && s.nc.NumSubscriptions() > s.before {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("unsubscribe: %w", context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// grace is how long handlers have to notice that their context has ended.
+const grace = time.Second
+
+func (s *Server) awaitAbandoned(ctx context.Context, idle <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	select {
+	case <-idle:
+		if err := flush(ctx, s.nc); err != nil {
+			s.cfg.Log.WarnContext(ctx, "replies may be lost", "error", err)
+		}
+	case <-ctx.Done():
+	}
+}
+
+func (s *Server) unfinished() int {
+	n := 0
+	for _, l := range s.lanes {
+		n += l.unfinished()
+	}
+	return n
+}
+
+// flush waits until the NATS server has everything that was sent.
+func flush(ctx context.Context, nc *nats.Conn) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+	}
+	return nc.FlushWithContext(ctx)
+}

@@ -1,0 +1,44 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sluice/pkg/endpoint"
+)
+
+// awaitMost bounds how long a query waits for its read model.
+const awaitMost = 5 * time.Second
+
+// Await is [View.Wait] for the position that the caller of the current request asks
+// for in Sluice-Position; without one it returns at once. When the model does not
+// get there in time, or stands still, the error is unavailable for the caller, and
+// the reply's Sluice-Position says how far the model is.
+func (v *View[V]) Await(ctx context.Context) error {
+	for _, p := range endpoint.Waits(ctx) {
+		if p.Stream == v.followed {
+			return v.await(ctx, p)
+		}
+	}
+	return nil
+}
+
+func (v *View[V]) await(ctx context.Context, p endpoint.Position) error {
+	wait, cancel := context.WithTimeout(ctx, awaitMost)
+	defer cancel()
+	if deadline, ok := ctx.Deadline(); ok {
+		// Leave the caller time to hear of it.
+		wait, cancel = context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)/4))
+		defer cancel()
+	}
+	err := v.Wait(wait, p.Sequence)
+	if err == nil {
+		return nil
+	}
+	var behind *BehindError
+	if errors.As(err, &behind) {
+		endpoint.Wrote(ctx, p.Stream, behind.Reached)
+	}
+	return endpoint.Unavailable("the read model has not got to " + p.String() + " yet").Because(err)
+}

@@ -1,0 +1,81 @@
+package projection
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// checkpoint says how far a model has come in a stream. Everything up to Sequence
+// is folded.
+type checkpoint struct {
+	Stream   string    `json:"stream"`
+	Created  time.Time `json:"created"` // when the stream was created: another of the same name has another time
+	Sequence uint64    `json:"sequence"`
+	Split    *split    `json:"split,omitempty"`
+
+	revision uint64 // in the bucket; 0 when there is none yet
+}
+
+// split is an event, the one after the checkpoint's sequence that counts, whose
+// writes do not fit one batch. They are written down in Parts messages; Offset of
+// them are done.
+type split struct {
+	Sequence uint64 `json:"sequence"`
+	Parts    int    `json:"parts"`
+	Offset   int    `json:"offset"`
+}
+
+func checkpointKey(stream string) string { return "checkpoint." + stream }
+
+func stagedKey(stream string, part int) string { return fmt.Sprintf("staged.%s.%d", stream, part) }
+
+// readCheckpoint reads the checkpoint of stream from the bucket's leader. None is
+// the zero checkpoint with the revision of what was deleted there, if anything.
+func (b bucket) readCheckpoint(ctx context.Context, stream string) (checkpoint, error) {
+	m, err := b.get(ctx, checkpointKey(stream), leader)
+	if err != nil {
+		return checkpoint{}, err
+	}
+	return decodeCheckpoint(m)
+}
+
+func decodeCheckpoint(m stored) (checkpoint, error) {
+	at := checkpoint{revision: m.sequence}
+	if !m.live {
+		return at, nil
+	}
+	if err := json.Unmarshal(m.value, &at); err != nil {
+		return checkpoint{revision: m.sequence}, fmt.Errorf("%w: it is not a checkpoint: %w", ErrCheckpoint, err)
+	}
+	return at, nil
+}
+
+// absent reports whether nothing was folded yet.
+func (c checkpoint) absent() bool { return c.Stream == "" }
+
+// verify reports how c does not fit the stream as it is now.
+//
+// Messages deleted in the middle of the stream, as erasure does, are no gap. When
+// the stream begins after what the model needs next, its first messages went away
+// unseen; whether one by one or all at once cannot be told, so it counts as a loss.
+func (c checkpoint) verify(info *jetstream.StreamInfo) error {
+	switch {
+	case c.absent():
+		return nil
+	case c.Stream != info.Config.Name:
+		return fmt.Errorf("%w: it is of stream %s, not %s", ErrCheckpoint, c.Stream, info.Config.Name)
+	case !c.Created.Equal(info.Created):
+		return fmt.Errorf("%w: it is of a stream created at %s, %s was created at %s", ErrCheckpoint,
+			c.Created.Format(time.RFC3339Nano), info.Config.Name, info.Created.UTC().Format(time.RFC3339Nano))
+	case c.Sequence > info.State.LastSeq:
+		return fmt.Errorf("%w: it is at %d, %s ends at %d", ErrCheckpoint, c.Sequence, info.Config.Name, info.State.LastSeq)
+	case c.Sequence+1 < info.State.FirstSeq:
+		return fmt.Errorf("%w: it is at %d, %s begins at %d", ErrCheckpoint, c.Sequence, info.Config.Name, info.State.FirstSeq)
+	default:
+		return nil
+	}
+}

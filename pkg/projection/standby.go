@@ -1,0 +1,78 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// standBy watches another writer's checkpoint and returns nil when it is time to
+// take over: it stood still for an interval although the stream has more.
+func (r *Runner) standBy(ctx context.Context) error {
+	r.following()
+	return r.watch(ctx, func(ctx context.Context, at checkpoint, moved bool) (bool, error) {
+		if moved || r.cfg.ReadOnly {
+			return false, nil
+		}
+		lag, err := r.history.count(ctx, at.Sequence)
+		return lag > 0, err
+	})
+}
+
+// waitParked returns nil when the reason to be parked may be gone: another process
+// moved the checkpoint, or it fits the stream again.
+func (r *Runner) waitParked(ctx context.Context, parked *ParkedError) error {
+	r.set(parked)
+	r.ready.Do(func() { close(r.begun) })
+	return r.watch(ctx, func(ctx context.Context, at checkpoint, moved bool) (bool, error) {
+		if moved || parked.Sequence > 0 {
+			return moved || at.Sequence >= parked.Sequence, nil
+		}
+		_, _, err := r.verified(ctx)
+		return err == nil, nil //nolint:nilerr // whatever it is, the model stays parked
+	})
+}
+
+// watch keeps the model's progress up to date with what others write until enough
+// says so. enough is asked every StandBy, with the checkpoint and whether it has
+// moved since the last time.
+func (r *Runner) watch(ctx context.Context, enough func(ctx context.Context, at checkpoint, moved bool) (bool, error)) error {
+	ctx, lost, done := guard(ctx, r.bucket.js.Conn(), r.history.js.Conn())
+	defer done()
+	at, err := r.bucket.readCheckpoint(ctx, r.history.name)
+	if err != nil && !errors.Is(err, ErrCheckpoint) {
+		return cause(ctx, err)
+	}
+	feed, err := openFeed(ctx, r.bucket.stream, jetstream.ConsumerConfig{
+		FilterSubject: r.bucket.prefix + checkpointKey(r.history.name),
+		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
+	}, lost)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	defer feed.stop()
+	ticker := time.NewTicker(r.cfg.StandBy)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case msg := <-feed.messages:
+			if now, err := decodeCheckpoint(stored{value: msg.Data(), live: !isMarker(msg.Headers())}); err == nil {
+				r.progress.reach(now.Sequence)
+			}
+		case <-ticker.C:
+			now, err := r.bucket.readCheckpoint(ctx, r.history.name)
+			if err != nil && !errors.Is(err, ErrCheckpoint) {
+				return cause(ctx, err)
+			}
+			moved := now.revision != at.revision
+			at = now
+			if done, err := enough(ctx, now, moved); done || err != nil {
+				return cause(ctx, err)
+			}
+		}
+	}
+}
