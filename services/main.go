@@ -1,0 +1,38 @@
+// Command services is Sluice: the toolkit's commerce backend in one binary.
+//
+//	go run ./services              everything, with an embedded NATS server
+//	go run ./services order user   these services, against $NATS_URL
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/pkg/app"
+	"sluice/services/gateway"
+	"sluice/services/notification"
+	"sluice/services/order"
+	"sluice/services/user"
+	"sluice/streams"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(app.Main(ctx, app.Program{
+		Name: "sluice", Version: "0.1.0", Setup: setUp,
+		Services: []app.Service{user.Service, order.Service, notification.Service, gateway.Service},
+	}))
+}
+
+// setUp brings the streams, buckets and consumers of the services that start into
+// being, or verifies them.
+func setUp(ctx context.Context, js jetstream.JetStream, log *slog.Logger, services []string) error {
+	return streams.Reconcile(ctx, js, log, services...)
+}

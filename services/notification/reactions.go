@@ -1,0 +1,94 @@
+package notification
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/pkg/aggregate"
+	"sluice/pkg/bus"
+	"sluice/pkg/event"
+	"sluice/pkg/projection"
+	"sluice/services/notification/notificationapi"
+	"sluice/services/order/orderapi"
+	"sluice/services/user/userapi"
+)
+
+type reactions struct {
+	notifications *aggregate.Aggregates[notificationapi.Notification]
+	users         *projection.View[addressee]
+	mail          mailer
+}
+
+// userCreated welcomes a user. See notify for why it may run twice.
+func (r reactions) userCreated(ctx context.Context, e event.Of[userapi.Created]) error {
+	return r.notify(ctx, e.Event, notificationapi.About{Kind: notificationapi.KindWelcome, UserID: e.Subject},
+		addressee{Username: e.Data.Username, Email: e.Data.Email}, welcome(e.Data.Username))
+}
+
+// orderCreated confirms an order to the user who placed it. See notify for why it
+// may run twice.
+func (r reactions) orderCreated(ctx context.Context, e event.Of[orderapi.Created]) error {
+	to, err := r.users.Get(ctx, e.Data.UserID)
+	if errors.Is(err, projection.ErrNotFound) {
+		return fmt.Errorf("user %s is not known here yet: %w", e.Data.UserID, err)
+	}
+	if err != nil {
+		return err
+	}
+	about := notificationapi.About{Kind: notificationapi.KindOrderConfirmation, UserID: e.Data.UserID, OrderID: e.Subject}
+	return r.notify(ctx, e.Event, about, to, orderConfirmation(to.Username, e.Data))
+}
+
+// notify sends one mail and records it. It may run twice for one event: the
+// notification's id derives from the event, what is recorded as sent is not sent
+// again, and when the process dies between sending and recording, the second mail
+// has the Message-ID of the first.
+func (r reactions) notify(ctx context.Context, cause event.Event, about notificationapi.About, to addressee, l letter) error {
+	about.NotificationID = event.DeriveID("notification", string(about.Kind), cause.Source, cause.ID)
+	about.EventID = cause.ID
+	known, err := r.notifications.Get(ctx, about.NotificationID)
+	if err != nil && !errors.Is(err, aggregate.ErrNotFound) {
+		return err
+	}
+	if known.State.Status == notificationapi.StatusSent {
+		return nil
+	}
+	sendErr := r.mail.Send(ctx, email{
+		ID: about.NotificationID, To: to.Email, Date: cause.Time, letter: l,
+		CorrelationID: event.MetadataFrom(ctx).CorrelationID,
+	})
+	about.Timestamp = time.Now().UTC()
+	if sendErr == nil {
+		return r.record(ctx, notificationapi.Sent{About: about})
+	}
+	undeliverable := errors.Is(sendErr, errUndeliverable)
+	if attempt, most := bus.Attempt(ctx); undeliverable || attempt >= most {
+		if err := r.record(ctx, notificationapi.Failed{About: about}); err != nil {
+			return errors.Join(sendErr, err)
+		}
+	}
+	if undeliverable {
+		return bus.Drop(sendErr)
+	}
+	return sendErr
+}
+
+func (r reactions) record(ctx context.Context, outcome event.Data) error {
+	id := ""
+	switch d := outcome.(type) {
+	case notificationapi.Sent:
+		id = d.NotificationID
+	case notificationapi.Failed:
+		id = d.NotificationID
+	}
+	// The rules say what to record only once, so the command needs no key.
+	m := event.MetadataFrom(ctx)
+	m.Keyed = false
+	_, err := r.notifications.Do(event.WithMetadata(ctx, m), aggregate.Command[notificationapi.Notification]{
+		ID:     id,
+		Decide: func(n notificationapi.Notification) ([]event.Data, error) { return record(n, outcome) },
+	})
+	return err
+}

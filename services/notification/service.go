@@ -1,0 +1,62 @@
+// Package notification is the notification service: it writes to users about what
+// happened to them. It reacts to the events of users and orders, sends mail, and
+// records in the stream NOTIFICATIONS what was sent and what could not be.
+package notification
+
+import (
+	"context"
+	"fmt"
+
+	"sluice/pkg/aggregate"
+	"sluice/pkg/app"
+	"sluice/pkg/bus"
+	"sluice/pkg/endpoint"
+	"sluice/pkg/eventstore"
+	"sluice/pkg/projection"
+	"sluice/services/notification/notificationapi"
+	"sluice/services/order/orderapi"
+	"sluice/services/user/userapi"
+	"sluice/streams"
+)
+
+// Service is the notification service.
+var Service = app.Service{Name: "notification", Run: run}
+
+func run(ctx context.Context, env app.Env) error {
+	mail, err := newMailer(env)
+	if err != nil {
+		return err
+	}
+	store := eventstore.New(env.JetStream, streams.Notifications, notificationapi.Events)
+	if err := store.Check(ctx); err != nil {
+		return err
+	}
+	userStore := eventstore.New(env.JetStream, streams.Users, userapi.Events)
+	orderStore := eventstore.New(env.JetStream, streams.Orders, orderapi.Events)
+	view := projection.KV(env.JetStream, streams.BucketNotifications, project)
+	following := view.Follow(store, projection.Config{Log: env.Log})
+	replica := projection.KV(env.JetStream, streams.BucketNotificationUsers, replicate)
+	replicating := replica.Follow(userStore, projection.Config{Log: env.Log})
+	r := reactions{notifications: aggregate.New(store, apply), users: replica, mail: mail}
+	h := handlers{view: view}
+
+	nc, err := env.Connect("endpoints")
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	return env.Run(ctx,
+		following,
+		replicating,
+		bus.Consume(env.JetStream, streams.NotificationGuard, bus.Config{Log: env.Log},
+			aggregate.Guard(store, streams.NotificationGuard, env.Log)),
+		bus.Consume(env.JetStream, streams.NotificationUsers, bus.Config{Log: env.Log, Read: userStore.Reader().Read},
+			bus.On(r.userCreated)),
+		bus.Consume(env.JetStream, streams.NotificationOrders, bus.Config{Log: env.Log, Read: orderStore.Reader().Read},
+			bus.On(r.orderCreated)),
+		endpoint.Serve(nc, endpoint.ServiceConfig{
+			Name: env.Service, Version: env.Version, Description: "Notifications: mail to users about what happened", Log: env.Log,
+			Health: map[string]func() error{"read-model": following.Health, "replica-of-users": replicating.Health},
+		},
+			endpoint.Handle(notificationapi.List, h.list)),
+	)
+}

@@ -1,0 +1,116 @@
+package orderapi
+
+import (
+	"time"
+
+	"github.com/bojanz/currency"
+
+	"sluice/pkg/endpoint"
+	"sluice/pkg/event"
+)
+
+// The endpoints of the order service.
+var (
+	Create = endpoint.Method[CreateRequest, Order]{
+		Service: "order", Name: "create", HTTP: "POST /v1/orders", Location: "/v1/orders/{id}", Idempotent: true,
+		Description: "Places an order for a user; it is pending then.",
+	}
+	Get = endpoint.Method[GetRequest, Order]{
+		Service: "order", Name: "get", HTTP: "GET /v1/orders/{id}", Idempotent: true,
+		Description: "Returns one order.",
+	}
+	List = endpoint.Method[ListRequest, ListResponse]{
+		Service: "order", Name: "list", HTTP: "GET /v1/users/{user_id}/orders", Idempotent: true,
+		Description: "Lists the orders of one user, the newest first, page by page.",
+	}
+	Confirm = endpoint.Method[TransitionRequest, Order]{
+		Service: "order", Name: "confirm", HTTP: "POST /v1/orders/{id}/confirm", Idempotent: true,
+		Description: "Accepts a pending order.",
+	}
+	Ship = endpoint.Method[TransitionRequest, Order]{
+		Service: "order", Name: "ship", HTTP: "POST /v1/orders/{id}/ship", Idempotent: true,
+		Description: "Says that a confirmed order left the house.",
+	}
+	Deliver = endpoint.Method[TransitionRequest, Order]{
+		Service: "order", Name: "deliver", HTTP: "POST /v1/orders/{id}/deliver", Idempotent: true,
+		Description: "Says that a shipped order arrived.",
+	}
+	Cancel = endpoint.Method[TransitionRequest, Order]{
+		Service: "order", Name: "cancel", HTTP: "POST /v1/orders/{id}/cancel", Idempotent: true,
+		Description: "Calls off a pending or confirmed order.",
+	}
+	History = endpoint.Method[GetRequest, HistoryResponse]{
+		Service: "order", Name: "history", HTTP: "GET /v1/orders/{id}/history", Idempotent: true,
+		Description: "Returns every event of one order, the oldest first.",
+	}
+)
+
+// Routes are the specs of all endpoints.
+var Routes = []endpoint.Spec{
+	Create.Spec(), Get.Spec(), List.Spec(), Confirm.Spec(), Ship.Spec(), Deliver.Spec(), Cancel.Spec(), History.Spec(),
+}
+
+// Status is where an order is in its life.
+type Status string
+
+// The statuses of an order.
+const (
+	StatusPending   Status = "pending"
+	StatusConfirmed Status = "confirmed"
+	StatusShipped   Status = "shipped"
+	StatusDelivered Status = "delivered"
+	StatusCancelled Status = "cancelled"
+)
+
+// Order is an order as others see it.
+type Order struct {
+	ID          string          `json:"id"`
+	UserID      string          `json:"user_id"`
+	Items       []Item          `json:"items"`
+	TotalAmount currency.Amount `json:"total_amount"`
+	Status      Status          `json:"status"`
+	CreatedAt   time.Time       `json:"created_at"`
+	UpdatedAt   time.Time       `json:"updated_at"`
+	Version     uint64          `json:"version"`
+}
+
+// CreateRequest asks for a new order.
+type CreateRequest struct {
+	UserID string `json:"user_id" validate:"required,max=128"`
+	Items  []Item `json:"items" validate:"required,min=1,max=1000,dive"`
+}
+
+// Validate checks what the tags can't say.
+func (r CreateRequest) Validate() []endpoint.FieldError {
+	_, wrong := Total(r.Items)
+	return wrong
+}
+
+// GetRequest asks for one order.
+type GetRequest struct {
+	ID string `json:"id" validate:"required,max=128"`
+}
+
+// ListRequest asks for a page of one user's orders.
+type ListRequest struct {
+	UserID string `json:"user_id" validate:"required,max=128"`
+	Limit  int    `json:"limit,omitzero" validate:"min=0,max=1000"` // default 50
+	Cursor string `json:"cursor,omitempty" validate:"max=512"`      // next of the page before
+}
+
+// ListResponse is a page of orders.
+type ListResponse struct {
+	Items []Order `json:"items"`
+	Next  string  `json:"next,omitempty"` // the cursor of the next page, absent on the last
+}
+
+// TransitionRequest moves an order on.
+type TransitionRequest struct {
+	ID     string `json:"id" validate:"required,max=128"`
+	Reason string `json:"reason,omitempty" validate:"max=500"`
+}
+
+// HistoryResponse is the whole history of an order.
+type HistoryResponse struct {
+	Items []event.Event `json:"items"`
+}

@@ -1,0 +1,62 @@
+// Package order is the order service: what was ordered and what became of it. It
+// keeps the history of orders in the stream ORDERS and answers queries from a read
+// model that is folded from it.
+package order
+
+import (
+	"context"
+	"fmt"
+
+	"sluice/pkg/aggregate"
+	"sluice/pkg/app"
+	"sluice/pkg/bus"
+	"sluice/pkg/endpoint"
+	"sluice/pkg/eventstore"
+	"sluice/pkg/projection"
+	"sluice/services/order/orderapi"
+	"sluice/services/user/userapi"
+	"sluice/streams"
+)
+
+// Service is the order service.
+var Service = app.Service{Name: "order", Run: run}
+
+func run(ctx context.Context, env app.Env) error {
+	store := eventstore.New(env.JetStream, streams.Orders, orderapi.Events)
+	if err := store.Check(ctx); err != nil {
+		return err
+	}
+	view := projection.KV(env.JetStream, streams.BucketOrders, project)
+	following := view.Follow(store, projection.Config{Log: env.Log})
+	replica := projection.KV(env.JetStream, streams.BucketOrderUsers, replicate)
+	replicating := replica.Follow(eventstore.New(env.JetStream, streams.Users, userapi.Events), projection.Config{Log: env.Log})
+	h := handlers{
+		orders: aggregate.New(store, apply), view: view,
+		users: users{caller: env.Caller, replica: replica},
+	}
+
+	nc, err := env.Connect("endpoints")
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	return env.Run(ctx,
+		following,
+		replicating,
+		bus.Consume(env.JetStream, streams.OrderGuard, bus.Config{Log: env.Log},
+			aggregate.Guard(store, streams.OrderGuard, env.Log)),
+		bus.Consume(env.JetStream, streams.OrderIntake, bus.Config{Log: env.Log, Key: aggregate.IntakeKey},
+			aggregate.Intake(orderapi.Events, h.intake())),
+		endpoint.Serve(nc, endpoint.ServiceConfig{
+			Name: env.Service, Version: env.Version, Description: "Orders: what was ordered and what became of it", Log: env.Log,
+			Health: map[string]func() error{"read-model": following.Health, "replica-of-users": replicating.Health},
+		},
+			endpoint.Handle(orderapi.Create, h.create),
+			endpoint.Handle(orderapi.Get, h.get),
+			endpoint.Handle(orderapi.List, h.list),
+			endpoint.Handle(orderapi.Confirm, h.confirm),
+			endpoint.Handle(orderapi.Ship, h.ship),
+			endpoint.Handle(orderapi.Deliver, h.deliver),
+			endpoint.Handle(orderapi.Cancel, h.cancel),
+			endpoint.Handle(orderapi.History, h.history)),
+	)
+}

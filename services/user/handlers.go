@@ -1,0 +1,107 @@
+package user
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sluice/pkg/aggregate"
+	"sluice/pkg/endpoint"
+	"sluice/pkg/event"
+	"sluice/pkg/eventstore"
+	"sluice/pkg/projection"
+	"sluice/services/user/userapi"
+)
+
+type handlers struct {
+	users     *aggregate.Aggregates[userapi.User]
+	store     *eventstore.Store
+	view      *projection.View[userapi.User]
+	passwords *passwords
+	claims    claims
+}
+
+// create writes the password's hash first, so that no user is without one. A repeat
+// finds it there and leaves it alone.
+func (h handlers) create(ctx context.Context, req userapi.CreateRequest) (userapi.User, error) {
+	id := event.MetadataFrom(ctx).NewID("user")
+	wrote, err := h.passwords.create(ctx, id, req.Password)
+	if err != nil {
+		return userapi.User{}, err
+	}
+	result, err := h.users.Do(ctx, h.registration(userapi.Created{
+		UserID: id, Username: req.Username, Email: req.Email, Timestamp: time.Now().UTC(),
+	}))
+	if code := endpoint.CodeOf(err); wrote && (code == endpoint.CodeConflict || code == endpoint.CodeInvalid) {
+		return userapi.User{}, errors.Join(err, h.passwords.remove(ctx, id))
+	}
+	return result.State, err
+}
+
+// registration is the command that makes a user, from wherever it comes.
+func (h handlers) registration(created userapi.Created) aggregate.Command[userapi.User] {
+	return aggregate.Command[userapi.User]{
+		ID:     created.UserID,
+		Decide: func(u userapi.User) ([]event.Data, error) { return register(u, created) },
+		Claims: []eventstore.Claim{h.claims.username(created.Username), h.claims.email(created.Email)},
+	}
+}
+
+// get answers from the read model, and from the history when the model has not got
+// there yet.
+func (h handlers) get(ctx context.Context, req userapi.GetRequest) (userapi.User, error) {
+	if err := h.view.Await(ctx); err != nil {
+		return userapi.User{}, err
+	}
+	u, err := h.view.Get(ctx, req.ID)
+	if !errors.Is(err, projection.ErrNotFound) && !errors.Is(err, projection.ErrKey) {
+		return u, err
+	}
+	result, err := h.users.Get(ctx, req.ID)
+	if errors.Is(err, aggregate.ErrNotFound) {
+		return userapi.User{}, endpoint.NotFound("User not found", endpoint.FieldError{Field: "id", Message: "User not found"})
+	}
+	return result.State, err
+}
+
+func (h handlers) list(ctx context.Context, req userapi.ListRequest) (userapi.ListResponse, error) {
+	if err := h.view.Await(ctx); err != nil {
+		return userapi.ListResponse{}, err
+	}
+	items, next, err := h.view.List(ctx, byTime, req.Cursor, req.Limit)
+	if errors.Is(err, projection.ErrCursor) {
+		return userapi.ListResponse{}, endpoint.Invalid("the cursor is malformed", endpoint.FieldError{Field: "cursor", Message: "is malformed"})
+	}
+	return userapi.ListResponse{Items: items, Next: next}, err
+}
+
+// authenticate takes the same time whether the user exists or not.
+func (h handlers) authenticate(ctx context.Context, req userapi.AuthenticateRequest) (userapi.User, error) {
+	id, err := h.find(ctx, req.Login)
+	if err != nil {
+		return userapi.User{}, err
+	}
+	matches, err := h.passwords.matches(ctx, id, req.Password)
+	if err != nil {
+		return userapi.User{}, err
+	}
+	if !matches {
+		return userapi.User{}, endpoint.Unauthenticated("login or password is wrong")
+	}
+	result, err := h.users.Get(ctx, id)
+	if errors.Is(err, aggregate.ErrNotFound) {
+		return userapi.User{}, endpoint.Unauthenticated("login or password is wrong")
+	}
+	return result.State, err
+}
+
+// find returns the id of the user with this username or e-mail, empty for nobody.
+func (h handlers) find(ctx context.Context, login string) (string, error) {
+	for _, claim := range []eventstore.Claim{h.claims.email(login), h.claims.username(login)} {
+		id, held, err := h.store.Holder(ctx, claim)
+		if held || err != nil {
+			return id, err
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,59 @@
+// Package user is the user service: who there is. It keeps the history of users in
+// the stream USERS, makes usernames and e-mail addresses unique by claims in the same
+// batch as the event, and password hashes in a bucket that nobody else reads.
+package user
+
+import (
+	"context"
+	"fmt"
+
+	"sluice/pkg/aggregate"
+	"sluice/pkg/app"
+	"sluice/pkg/bus"
+	"sluice/pkg/endpoint"
+	"sluice/pkg/eventstore"
+	"sluice/pkg/projection"
+	"sluice/services/user/userapi"
+	"sluice/streams"
+)
+
+// Service is the user service.
+var Service = app.Service{Name: "user", Run: run}
+
+func run(ctx context.Context, env app.Env) error {
+	store := eventstore.New(env.JetStream, streams.Users, userapi.Events)
+	if err := store.Check(ctx); err != nil {
+		return err
+	}
+	view := projection.KV(env.JetStream, streams.BucketUsers, project)
+	following := view.Follow(store, projection.Config{Log: env.Log})
+	passwords, err := openPasswords(ctx, env.JetStream)
+	if err != nil {
+		return err
+	}
+	claims, err := openClaims(ctx, env.JetStream)
+	if err != nil {
+		return err
+	}
+	h := handlers{users: aggregate.New(store, apply), store: store, view: view, passwords: passwords, claims: claims}
+
+	nc, err := env.Connect("endpoints")
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	return env.Run(ctx,
+		following,
+		bus.Consume(env.JetStream, streams.UserGuard, bus.Config{Log: env.Log},
+			aggregate.Guard(store, streams.UserGuard, env.Log)),
+		bus.Consume(env.JetStream, streams.UserIntake, bus.Config{Log: env.Log, Key: aggregate.IntakeKey},
+			aggregate.Intake(userapi.Events, h.intake())),
+		endpoint.Serve(nc, endpoint.ServiceConfig{
+			Name: env.Service, Version: env.Version, Description: "Users: who there is", Log: env.Log,
+			Health: map[string]func() error{"read-model": following.Health},
+		},
+			endpoint.Handle(userapi.Create, h.create),
+			endpoint.Handle(userapi.Get, h.get),
+			endpoint.Handle(userapi.List, h.list),
+			endpoint.Handle(userapi.Authenticate, h.authenticate)),
+	)
+}

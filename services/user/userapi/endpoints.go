@@ -1,0 +1,84 @@
+package userapi
+
+import (
+	"time"
+
+	"sluice/pkg/endpoint"
+)
+
+// The endpoints of the user service.
+var (
+	Create = endpoint.Method[CreateRequest, User]{
+		Service: "user", Name: "create", HTTP: "POST /v1/users", Location: "/v1/users/{id}", Idempotent: true,
+		Description: "Registers a user; username and e-mail belong to one user only.",
+	}
+	Get = endpoint.Method[GetRequest, User]{
+		Service: "user", Name: "get", HTTP: "GET /v1/users/{id}", Idempotent: true,
+		Description: "Returns one user.",
+	}
+	List = endpoint.Method[ListRequest, ListResponse]{
+		Service: "user", Name: "list", HTTP: "GET /v1/users", Idempotent: true,
+		Description: "Lists users, the newest first, page by page.",
+	}
+	Authenticate = endpoint.Method[AuthenticateRequest, User]{
+		Service: "user", Name: "authenticate", Idempotent: true,
+		Description: "Returns the user whose username or e-mail and password these are.",
+	}
+)
+
+// Routes are the specs of all endpoints.
+var Routes = []endpoint.Spec{Create.Spec(), Get.Spec(), List.Spec(), Authenticate.Spec()}
+
+// User is a user as others see it.
+type User struct {
+	ID        string    `json:"id"`
+	Username  string    `json:"username"`
+	Email     string    `json:"email"`
+	CreatedAt time.Time `json:"created_at"`
+	Version   uint64    `json:"version"`
+}
+
+// CreateRequest asks for a new user.
+type CreateRequest struct {
+	Username string `json:"username" validate:"required,max=64"`
+	Email    string `json:"email" validate:"required,max=254,email"`
+	Password string `json:"password" validate:"required,min=8,max=256"`
+}
+
+// Redact leaves out the password.
+func (r CreateRequest) Redact() any {
+	r.Password = ""
+	return r
+}
+
+// Validate refuses names that cannot be told apart by eye or break a line.
+func (r CreateRequest) Validate() []endpoint.FieldError { return CheckNames(r.Username, r.Email) }
+
+// GetRequest asks for one user.
+type GetRequest struct {
+	ID string `json:"id" validate:"required,max=128"`
+}
+
+// ListRequest asks for a page of users.
+type ListRequest struct {
+	Limit  int    `json:"limit,omitzero" validate:"min=0,max=1000"` // default 50
+	Cursor string `json:"cursor,omitempty" validate:"max=512"`      // next of the page before
+}
+
+// ListResponse is a page of users.
+type ListResponse struct {
+	Items []User `json:"items"`
+	Next  string `json:"next,omitempty"` // the cursor of the next page, absent on the last
+}
+
+// AuthenticateRequest names a user and proves it.
+type AuthenticateRequest struct {
+	Login    string `json:"login" validate:"required,max=254"` // username or e-mail
+	Password string `json:"password" validate:"required,max=256"`
+}
+
+// Redact leaves out the password.
+func (r AuthenticateRequest) Redact() any {
+	r.Password = ""
+	return r
+}
