@@ -225,7 +225,7 @@ func (a *Aggregates[S]) catchUp(ctx context.Context, id string, h *history[S]) (
 // backoff spreads contenders: up to 2 ms after the first conflict, growing to 64 ms.
 func backoff(ctx context.Context, attempt int) error {
 	most := 2 * time.Millisecond << min(attempt-1, 5)
-	timer := time.NewTimer(rand.N(most))
+	timer := time.NewTimer(rand.N(most)) //nolint:gosec // G404: jitter needs no secrecy
 	defer timer.Stop()
 	select {
 	case <-timer.C:

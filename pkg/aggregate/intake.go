@@ -11,26 +11,49 @@ import (
 	"sluice/pkg/telemetry"
 )
 
-// Take carries out what an outsider's event asks for, through the same rules as
-// everybody's commands. Its Command has e as the Origin.
-type Take func(ctx context.Context, e event.Event, data event.Data) error
+// Taker takes in one type of event; make it with [Take].
+type Taker struct {
+	name string
+	do   func(ctx context.Context, e event.Event, registry *event.Registry) error
+}
+
+// Take returns the taker of events with data T. do carries out what the event asks
+// for, through the same rules as everybody's commands; its [Command] has the event as
+// the Origin.
+func Take[T event.Data](do func(ctx context.Context, e event.Of[T]) error) Taker {
+	var zero T
+	return Taker{name: zero.EventType(), do: func(ctx context.Context, e event.Event, registry *event.Registry) error {
+		if _, err := registry.DecodeStrict(e); err != nil {
+			return bus.Drop(err)
+		}
+		typed, err := event.DecodeAs[T](e)
+		if err != nil {
+			return bus.Drop(err)
+		}
+		return do(ctx, typed)
+	}}
+}
 
 // Intake returns the handler for CloudEvents that outsiders publish on the two-token
-// subjects of an entity (nats pub order.created '{…}'). take has a function for each
-// type that may come in this way; the event must be a valid CloudEvent of one of
-// these types, published on the subject of that name, with data that fits the type
-// to the letter and the aggregate's id as its subject attribute.
+// subjects of an entity (nats pub order.created '{…}'). Each type that may come in
+// this way has a taker; the event must be a valid CloudEvent of one of these types,
+// published on the subject of that name, with data that fits the type to the letter
+// and the aggregate's id as its subject attribute.
 //
 // What is not so, or is refused by the rules, becomes a dead letter with the reason;
-// trouble on our side is retried. Running twice is safe when take names the Origin,
-// which makes the same event count once.
-func Intake(registry *event.Registry, take map[string]Take) bus.Handler {
+// trouble on our side is retried. Running twice is safe when the takers name the
+// Origin, which makes the same event count once.
+func Intake(registry *event.Registry, takers ...Taker) bus.Handler {
+	take := make(map[string]Taker, len(takers))
+	for _, t := range takers {
+		take[t.name] = t
+	}
 	return bus.OnMessage(func(ctx context.Context, m bus.Message) error {
 		e, err := event.Decode(m.Header, m.Data)
 		if err != nil {
 			return bus.Drop(err)
 		}
-		do, ok := take[e.Type]
+		taker, ok := take[e.Type]
 		if !ok {
 			return bus.Drop(fmt.Errorf("events of type %q are not taken in", e.Type))
 		}
@@ -40,10 +63,6 @@ func Intake(registry *event.Registry, take map[string]Take) bus.Handler {
 		if !event.IsUUID(e.Subject) {
 			return bus.Drop(errors.New("attribute subject is not the id of an aggregate, a UUID in lower case"))
 		}
-		data, err := registry.DecodeStrict(e)
-		if err != nil {
-			return bus.Drop(err)
-		}
 		ctx = telemetry.FromEvent(ctx, e)
 		ctx, span := telemetry.Start(ctx, "intake "+e.Type)
 		defer span.End()
@@ -51,7 +70,7 @@ func Intake(registry *event.Registry, take map[string]Take) bus.Handler {
 		if cause.CorrelationID == "" {
 			cause.CorrelationID = e.ID
 		}
-		err = do(event.WithMetadata(ctx, cause), e, data)
+		err = taker.do(event.WithMetadata(ctx, cause), e, registry)
 		switch endpoint.CodeOf(err) {
 		case endpoint.CodeInvalid, endpoint.CodeConflict, endpoint.CodeNotFound, endpoint.CodeForbidden, endpoint.CodeUnauthenticated:
 			if !contended(err) {

@@ -62,6 +62,7 @@ func (c *Consumer) read(ctx context.Context, d *delivery, m Message) (event.Even
 // span begins the span of one attempt. Its name is made of template, which names no
 // single message.
 func (c *Consumer) span(ctx context.Context, template string, m Message) (context.Context, trace.Span) {
+	//nolint:spancheck // the caller ends it
 	return telemetry.Start(ctx, "process "+template, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
 		attribute.String("messaging.system", "nats"),
 		attribute.String("messaging.operation.name", "process"),

@@ -96,7 +96,7 @@ func start(t *testing.T, js jetstream.JetStream, cfg bus.Config, handlers ...bus
 
 func stop(t *testing.T, c *bus.Consumer) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) //nolint:usetesting // also runs in Cleanup
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := c.Stop(ctx); err != nil {
 		t.Error(err)

@@ -92,8 +92,6 @@ func (c *Consumer) rest() {
 
 // conclude does what the handler's result asks for.
 func (c *Consumer) conclude(ctx context.Context, l *lane, it *item, err error) {
-	var drop *dropError
-	var retry *retryError
 	switch {
 	case err == nil:
 		c.settle(l, it, true)
@@ -111,7 +109,7 @@ func (c *Consumer) conclude(ctx context.Context, l *lane, it *item, err error) {
 	}
 	attempts, failures := it.prior+it.failures, it.failures
 	c.mu.Unlock()
-	if errors.As(err, &drop) {
+	if drop, ok := errors.AsType[*dropError](err); ok {
 		c.bury(ctx, l, it, drop.reason, now, attempts)
 		return
 	}
@@ -120,7 +118,7 @@ func (c *Consumer) conclude(ctx context.Context, l *lane, it *item, err error) {
 		return
 	}
 	wait := c.group.backoff(failures)
-	if errors.As(err, &retry) {
+	if retry, ok := errors.AsType[*retryError](err); ok {
 		wait = retry.after
 	}
 	c.cfg.Log.WarnContext(causedBy(ctx, it), "handler failed, will retry", "group", c.group.Name, "subject", it.message.Subject,

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -66,21 +67,22 @@ type Error struct {
 
 // Error returns message, fields and, for the log, the cause.
 func (e *Error) Error() string {
-	s := string(e.Code) + ": " + e.Message
+	var s strings.Builder
+	s.WriteString(string(e.Code) + ": " + e.Message)
 	for i, f := range e.Fields {
 		sep := "; "
 		if i == 0 {
 			sep = " ("
 		}
-		s += sep + f.Field + " " + f.Message
+		s.WriteString(sep + f.Field + " " + f.Message)
 	}
 	if len(e.Fields) > 0 {
-		s += ")"
+		s.WriteString(")")
 	}
 	if e.cause != nil {
-		s += ": " + e.cause.Error()
+		s.WriteString(": " + e.cause.Error())
 	}
-	return s
+	return s.String()
 }
 
 // Unwrap returns what [Error.Because] attached.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -52,7 +53,7 @@ func Serve(nc *nats.Conn, cfg ServiceConfig, handlers ...Handler) *Server {
 	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
 	cfg.MaxTimeout = cmp.Or(cfg.MaxTimeout, 30*time.Second)
 	s := &Server{nc: nc, cfg: cfg, lanes: make(map[string]*lane, len(handlers)+1)}
-	s.handlers = append(handlers[:len(handlers):len(handlers)], Handle(Health(cfg.Name), s.health))
+	s.handlers = append(slices.Clip(handlers), Handle(Health(cfg.Name), s.health))
 	for _, h := range s.handlers {
 		if h.spec.Service != cfg.Name {
 			panic(fmt.Sprintf("endpoint %s does not belong to service %q", h.spec.Subject, cfg.Name))
@@ -85,7 +86,7 @@ func (s *Server) start(ctx, base context.Context) error {
 		Name: s.cfg.Name, Version: s.cfg.Version, Description: s.cfg.Description,
 		StatsHandler: func(e *micro.Endpoint) any { return s.lanes[e.Name].snapshot() },
 		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
-			s.cfg.Log.Warn("endpoint subscription failed", "subject", err.Subject, "error", err)
+			s.cfg.Log.WarnContext(base, "endpoint subscription failed", "subject", err.Subject, "error", err)
 		},
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -94,7 +95,7 @@ func (s *Store) append(ctx context.Context, id string, tail Tail, events []event
 		if err != nil {
 			return Tail{}, err
 		}
-		last, err := s.publish(ctx, append(messages[:len(messages):len(messages)], claimed...))
+		last, err := s.publish(ctx, append(slices.Clip(messages), claimed...))
 		switch classify(err) {
 		case stored:
 			return s.advance(tail, events, last-uint64(len(claimed))), nil

@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,17 +65,8 @@ func CheckConfig(s Stream, c jetstream.StreamConfig) error {
 		return fmt.Errorf("stream %s: rollup, message TTL, schedules or delete markers are on, so a publisher could wipe history", s.Name)
 	case c.Retention != jetstream.LimitsPolicy, c.Discard != jetstream.DiscardNew, c.MaxAge > 0, c.MaxMsgsPerSubject > 0:
 		return fmt.Errorf("stream %s: its limits would remove events", s.Name)
-	case !covers(c.Subjects, s.History()):
+	case !slices.Contains(c.Subjects, s.History()):
 		return fmt.Errorf("stream %s: subjects %s lack %s", s.Name, strings.Join(c.Subjects, " "), s.History())
 	}
 	return nil
-}
-
-func covers(subjects []string, want string) bool {
-	for _, s := range subjects {
-		if s == want {
-			return true
-		}
-	}
-	return false
 }

@@ -29,15 +29,14 @@ func (v *View[V]) await(ctx context.Context, p endpoint.Position) error {
 	defer cancel()
 	if deadline, ok := ctx.Deadline(); ok {
 		// Leave the caller time to hear of it.
-		wait, cancel = context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)/4))
+		wait, cancel = context.WithDeadline(wait, deadline.Add(-time.Until(deadline)/4))
 		defer cancel()
 	}
 	err := v.Wait(wait, p.Sequence)
 	if err == nil {
 		return nil
 	}
-	var behind *BehindError
-	if errors.As(err, &behind) {
+	if behind, ok := errors.AsType[*BehindError](err); ok {
 		endpoint.Wrote(ctx, p.Stream, behind.Reached)
 	}
 	return endpoint.Unavailable("the read model has not got to " + p.String() + " yet").Because(err)

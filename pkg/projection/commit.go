@@ -140,8 +140,7 @@ func (s *session) send(ctx context.Context, messages []*nats.Msg) (sequence uint
 			sequence = ack.Sequence
 		}
 	}
-	var refused jetstream.JetStreamError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[jetstream.JetStreamError](err); ok {
 		switch refused.APIError().ErrorCode {
 		case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
 			return 0, &refusedError{revision: s.at.revision, err: err}

@@ -36,7 +36,8 @@
 // checkpoint, read from the bucket's leader, tells.
 //
 // The fold must depend on nothing but the model and the event: it runs again when
-// its batch was not stored. It must not keep tx.
+// its batch was not stored. It must not keep tx. It gets the genuine events of the
+// store's registry in the order of the stream; everything else there is passed over.
 //
 // An event that writes more keys than one batch holds (999) is first written down as
 // a whole under staged.<STREAM>, in one batch, and then applied piece by piece, the
@@ -52,7 +53,8 @@
 // another process, such as a newer release, moves the checkpoint, or the checkpoint
 // fits again.
 //
-// To rebuild a model, delete all keys of its bucket and restart.
+// To rebuild a model, delete all keys of its bucket and restart. Deletions leave
+// markers; `nats kv compact` may remove them at any time.
 //
 // # Reading your own writes
 //

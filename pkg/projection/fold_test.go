@@ -16,15 +16,9 @@ func TestModelEqualsFoldInMemory(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js, other := srv.JetStream(t), srv.JetStream(t)
+	w := newWorld(t, js)
 	rapid.Check(t, func(r *rapid.T) {
-		w := newWorld(r, js)
-		defer func() {
-			for _, name := range []string{things.Name, "KV_" + bucketName} {
-				if err := js.DeleteStream(t.Context(), name); err != nil {
-					r.Fatalf("delete %s: %v", name, err)
-				}
-			}
-		}()
+		w.wipe(r)
 		var running []follower
 		defer func() {
 			for _, f := range running {

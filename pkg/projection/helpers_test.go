@@ -188,10 +188,29 @@ func newWorld(t tb, js jetstream.JetStream) *world {
 		t.Fatalf("create the history: %v", err)
 	}
 	createBucket(t, js)
-	return &world{
-		js: js, store: eventstore.New(js, things, registry),
-		tails: make(map[string]eventstore.Tail), memory: make(memory),
+	w := &world{js: js, store: eventstore.New(js, things, registry)}
+	w.forget()
+	return w
+}
+
+// forget makes the world's writer begin anew.
+func (w *world) forget() {
+	w.tails, w.memory = make(map[string]eventstore.Tail), make(memory)
+}
+
+// wipe empties history and bucket.
+func (w *world) wipe(t tb) {
+	t.Helper()
+	for _, name := range []string{things.Name, "KV_" + bucketName} {
+		s, err := w.js.Stream(t.Context(), name)
+		if err != nil {
+			t.Fatalf("wipe: %v", err)
+		}
+		if err := s.Purge(t.Context()); err != nil {
+			t.Fatalf("wipe: %v", err)
+		}
 	}
+	w.forget()
 }
 
 const bucketName = "things"

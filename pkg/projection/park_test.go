@@ -149,17 +149,20 @@ func TestCheckpointThatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, w *world){
 		"another stream of the name": func(t *testing.T, w *world) {
+			t.Helper()
 			recreate(t, w.js, eventstore.HistoryConfig(things))
-			w.tails = make(map[string]eventstore.Tail)
+			w.forget()
 			for range 20 {
 				w.write(t, "a", added{"x", 1})
 			}
 		},
 		"the end is gone": func(t *testing.T, w *world) {
+			t.Helper()
 			info := streamInfo(t, w.js)
 			putCheckpoint(t, w, fmt.Sprintf(`{"stream":"THINGS","created":%q,"sequence":1000}`, info.Created.Format(time.RFC3339Nano)))
 		},
 		"what comes next is gone": func(t *testing.T, w *world) {
+			t.Helper()
 			last := w.write(t, "a", added{"x", 1})
 			w.write(t, "a", added{"x", 1})
 			history, err := w.js.Stream(t.Context(), things.Name)
@@ -170,8 +173,12 @@ func TestCheckpointThatDoesNotFit(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"not a checkpoint": func(t *testing.T, w *world) { putCheckpoint(t, w, "garbage") },
+		"not a checkpoint": func(t *testing.T, w *world) {
+			t.Helper()
+			putCheckpoint(t, w, "garbage")
+		},
 		"values without checkpoint": func(t *testing.T, w *world) {
+			t.Helper()
 			kv, err := w.js.KeyValue(t.Context(), bucketName)
 			if err != nil {
 				t.Fatal(err)

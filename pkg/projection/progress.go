@@ -41,7 +41,8 @@ func (p *progress) announce() {
 	p.changed = make(chan struct{})
 }
 
-func (p *progress) now() (reached uint64, stopped error, changed <-chan struct{}) { //nolint:revive // the error is a value here, not an outcome
+//nolint:revive,staticcheck // the error is a value here, not an outcome
+func (p *progress) now() (reached uint64, stopped error, changed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.reached, p.stopped, p.changed

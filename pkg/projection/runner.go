@@ -266,8 +266,7 @@ func (r *Runner) set(parked *ParkedError) {
 		slog.String("bucket", r.name), slog.String("stream", parked.Stream),
 		slog.Uint64("sequence", parked.Sequence), slog.String("event_type", parked.Type), slog.Any("error", parked.Err),
 	}
-	var p *panicError
-	if errors.As(parked.Err, &p) {
+	if p, ok := errors.AsType[*panicError](parked.Err); ok {
 		attrs = append(attrs, slog.String("stack", string(p.stack)))
 	}
 	r.cfg.Log.LogAttrs(context.Background(), slog.LevelError, "read model is parked", attrs...)

@@ -31,7 +31,7 @@ func (r *Runner) waitParked(ctx context.Context, parked *ParkedError) error {
 			return moved || at.Sequence >= parked.Sequence, nil
 		}
 		_, _, err := r.verified(ctx)
-		return err == nil, nil //nolint:nilerr // whatever it is, the model stays parked
+		return err == nil, nil
 	})
 }
 

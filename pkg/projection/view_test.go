@@ -186,28 +186,35 @@ func TestStartRefusesUnfitBuckets(t *testing.T) {
 			t.Errorf("%s: %v, want an error that names it", name, err)
 		}
 	}
-	if err := js.DeleteStream(t.Context(), "KV_"+bucketName); err != nil {
-		t.Fatal(err)
-	}
-	if err := begin(); !errors.Is(err, jetstream.ErrStreamNotFound) {
-		t.Errorf("no bucket: %v, want ErrStreamNotFound", err)
-	}
-	createBucket(t, js)
-	if err := js.DeleteStream(t.Context(), things.Name); err != nil {
-		t.Fatal(err)
-	}
-	if err := begin(); !errors.Is(err, jetstream.ErrStreamNotFound) {
-		t.Errorf("no history: %v, want ErrStreamNotFound", err)
+	recreate(t, js, projection.BucketConfig(bucketName))
+	for _, name := range []string{things.Name, "KV_" + bucketName} {
+		if err := js.DeleteStream(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		if err := begin(); !errors.Is(err, jetstream.ErrStreamNotFound) {
+			t.Errorf("without %s: %v, want ErrStreamNotFound", name, err)
+		}
 	}
 }
 
+// recreate deletes a stream and creates it again. The server may still be removing
+// the old one's files (error 10049), then it has to be asked again.
 func recreate(t *testing.T, js jetstream.JetStream, config jetstream.StreamConfig) {
 	t.Helper()
+	const stillRemoving = 10049
 	if err := js.DeleteStream(t.Context(), config.Name); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.CreateStream(t.Context(), config); err != nil {
-		t.Fatal(err)
+	for {
+		_, err := js.CreateStream(t.Context(), config)
+		var api jetstream.JetStreamError
+		if errors.As(err, &api) && api.APIError().ErrorCode == stillRemoving {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 
 	"sluice/pkg/event"
 )
@@ -78,6 +79,6 @@ func (h *handler) WithGroup(name string) slog.Handler {
 }
 
 func (h *handler) then(apply func(slog.Handler) slog.Handler) slog.Handler {
-	grouped := append(h.grouped[:len(h.grouped):len(h.grouped)], apply)
+	grouped := append(slices.Clip(h.grouped), apply)
 	return &handler{root: h.root, grouped: grouped, current: apply(h.current)}
 }

@@ -63,7 +63,10 @@ func TestTraceGoesThroughEvents(t *testing.T) {
 func TestMalformedTraceIsNone(t *testing.T) {
 	t.Parallel()
 	for _, h := range []nats.Header{
-		nil, {"traceparent": nil}, {"traceparent": {"nonsense"}}, {"Traceparent": {parent}},
+		nil,
+		{"traceparent": nil},
+		{"traceparent": {"nonsense"}},
+		{"Traceparent": {parent}},
 		{"traceparent": {"00-00000000000000000000000000000000-00f067aa0ba902b7-01"}},
 	} {
 		ctx := telemetry.Extract(t.Context(), h)
@@ -91,18 +94,28 @@ func TestLogLinesCarryIDs(t *testing.T) {
 		log  func(*slog.Logger)
 		want string
 	}{
-		{"plain", func(l *slog.Logger) { l.InfoContext(ctx, "m", "k", 1) },
-			`{"level":"INFO","msg":"m","k":1,"trace_id":"` + trace + `","correlation_id":"c-1"}`},
-		{"attrs", func(l *slog.Logger) { l.With("a", 1).InfoContext(ctx, "m", "k", 1) },
-			`{"level":"INFO","msg":"m","a":1,"k":1,"trace_id":"` + trace + `","correlation_id":"c-1"}`},
-		{"group", func(l *slog.Logger) {
-			l.With("a", 1).WithGroup("g").With("b", 2).WithGroup("h").InfoContext(ctx, "m", "k", 1)
+		{
+			"plain", func(l *slog.Logger) { l.InfoContext(ctx, "m", "k", 1) },
+			`{"level":"INFO","msg":"m","k":1,"trace_id":"` + trace + `","correlation_id":"c-1"}`,
 		},
-			`{"level":"INFO","msg":"m","a":1,"trace_id":"` + trace + `","correlation_id":"c-1","g":{"b":2,"h":{"k":1}}}`},
-		{"empty group", func(l *slog.Logger) { l.WithGroup("").With().InfoContext(ctx, "m", "k", 1) },
-			`{"level":"INFO","msg":"m","k":1,"trace_id":"` + trace + `","correlation_id":"c-1"}`},
-		{"no ids", func(l *slog.Logger) { l.WithGroup("g").Info("m", "k", 1) },
-			`{"level":"INFO","msg":"m","g":{"k":1}}`},
+		{
+			"attrs", func(l *slog.Logger) { l.With("a", 1).InfoContext(ctx, "m", "k", 1) },
+			`{"level":"INFO","msg":"m","a":1,"k":1,"trace_id":"` + trace + `","correlation_id":"c-1"}`,
+		},
+		{
+			"group", func(l *slog.Logger) {
+				l.With("a", 1).WithGroup("g").With("b", 2).WithGroup("h").InfoContext(ctx, "m", "k", 1)
+			},
+			`{"level":"INFO","msg":"m","a":1,"trace_id":"` + trace + `","correlation_id":"c-1","g":{"b":2,"h":{"k":1}}}`,
+		},
+		{
+			"empty group", func(l *slog.Logger) { l.WithGroup("").With().InfoContext(ctx, "m", "k", 1) },
+			`{"level":"INFO","msg":"m","k":1,"trace_id":"` + trace + `","correlation_id":"c-1"}`,
+		},
+		{
+			"no ids", func(l *slog.Logger) { l.WithGroup("g").Info("m", "k", 1) },
+			`{"level":"INFO","msg":"m","g":{"k":1}}`,
+		},
 		{"level", func(l *slog.Logger) { l.DebugContext(ctx, "m") }, ``},
 	} {
 		t.Run(c.name, func(t *testing.T) {

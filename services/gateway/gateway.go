@@ -32,6 +32,9 @@ type Config struct {
 	Log     *slog.Logger                // default: discards
 	Ready   func(context.Context) error // one more condition for /readyz; nil means none
 	Timeout time.Duration               // for each request, from its headers to the answer; default 10 s
+
+	// Listening, when set, is told where the gateway listens, with the port it got.
+	Listening func(address string)
 }
 
 const (
@@ -99,6 +102,9 @@ func (g *Gateway) Start(ctx context.Context) error {
 	g.server.BaseContext = func(net.Listener) context.Context { return base }
 	g.serving = make(chan error, 1)
 	go func() { g.serving <- g.server.Serve(listener) }()
+	if g.cfg.Listening != nil {
+		g.cfg.Listening(g.Addr())
+	}
 	return nil
 }
 

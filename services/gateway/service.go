@@ -16,8 +16,8 @@ var Service = app.Service{Name: "gateway", Run: run}
 func run(ctx context.Context, env app.Env) error {
 	g := New(Config{
 		Addr: env.HTTPAddr, Caller: env.Caller, Log: env.Log, Ready: env.Ready,
-		Routes: slices.Concat(userapi.Routes, orderapi.Routes, notificationapi.Routes),
+		Routes:    slices.Concat(userapi.Routes, orderapi.Routes, notificationapi.Routes),
+		Listening: func(address string) { env.Announce("HTTP", "http://"+address) },
 	})
-	env.Announce("HTTP", "http://"+env.HTTPAddr)
 	return env.Run(ctx, g)
 }

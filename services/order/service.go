@@ -45,7 +45,12 @@ func run(ctx context.Context, env app.Env) error {
 		bus.Consume(env.JetStream, streams.OrderGuard, bus.Config{Log: env.Log},
 			aggregate.Guard(store, streams.OrderGuard, env.Log)),
 		bus.Consume(env.JetStream, streams.OrderIntake, bus.Config{Log: env.Log, Key: aggregate.IntakeKey},
-			aggregate.Intake(orderapi.Events, h.intake())),
+			aggregate.Intake(orderapi.Events,
+				aggregate.Take(h.takeCreated),
+				aggregate.Take(takeMove[orderapi.Confirmed](h)),
+				aggregate.Take(takeMove[orderapi.Shipped](h)),
+				aggregate.Take(takeMove[orderapi.Delivered](h)),
+				aggregate.Take(takeMove[orderapi.Cancelled](h)))),
 		endpoint.Serve(nc, endpoint.ServiceConfig{
 			Name: env.Service, Version: env.Version, Description: "Orders: what was ordered and what became of it", Log: env.Log,
 			Health: map[string]func() error{"read-model": following.Health, "replica-of-users": replicating.Health},

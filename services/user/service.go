@@ -46,7 +46,7 @@ func run(ctx context.Context, env app.Env) error {
 		bus.Consume(env.JetStream, streams.UserGuard, bus.Config{Log: env.Log},
 			aggregate.Guard(store, streams.UserGuard, env.Log)),
 		bus.Consume(env.JetStream, streams.UserIntake, bus.Config{Log: env.Log, Key: aggregate.IntakeKey},
-			aggregate.Intake(userapi.Events, h.intake())),
+			aggregate.Intake(userapi.Events, aggregate.Take(h.takeCreated))),
 		endpoint.Serve(nc, endpoint.ServiceConfig{
 			Name: env.Service, Version: env.Version, Description: "Users: who there is", Log: env.Log,
 			Health: map[string]func() error{"read-model": following.Health},

@@ -4,7 +4,9 @@ package orderapi
 
 import (
 	"errors"
+	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/bojanz/currency"
 
@@ -66,7 +68,21 @@ func (t Transition) Validate() error {
 	if t.OrderID == "" {
 		return errors.New("order_id is required")
 	}
+	if utf8.RuneCountInString(t.Reason) > maxReason {
+		return fmt.Errorf("reason has more than %d characters", maxReason)
+	}
 	return nil
+}
+
+const maxReason = 500
+
+// About returns the transition that an event of any step carries.
+func (t Transition) About() Transition { return t }
+
+// Moved is an event by which an order takes a step.
+type Moved interface {
+	event.Data
+	About() Transition
 }
 
 // Confirmed says that a pending order was accepted.
