@@ -17,9 +17,13 @@
 // Decide may run several times and must have no effect but its answer. A state is
 // the zero value of S for an aggregate without events.
 //
-// A command is recognised when it comes again: the events it led to carry its id
-// (the CausationID of [event.MetadataFrom]). Its repeat is answered with the state
-// as of those events and appends nothing.
+// A command is recognised when it comes again within 24 hours: the events it led to
+// carry its id (the CausationID of [event.MetadataFrom]). Its repeat is answered with
+// the state as of those events and appends nothing.
+//
+// What was used last stays in memory, and [Aggregates.Snapshots] keeps the state of
+// long histories in a bucket. Neither decides anything: an append succeeds only where
+// the stream is as expected, and a refusal is confirmed by the stream's leader.
 package aggregate
 
 import (
@@ -27,6 +31,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"sluice/pkg/endpoint"
@@ -45,16 +50,19 @@ var (
 const attempts = 12
 
 // Aggregates loads and changes aggregates with state S. It is safe for concurrent
-// use.
+// use. It keeps the 10,000 aggregates used last in memory, so that the next command
+// on one of them reads nothing before it appends.
 type Aggregates[S any] struct {
-	store *eventstore.Store
-	apply func(state S, e event.Event, data event.Data) S
+	store     *eventstore.Store
+	apply     func(state S, e event.Event, data event.Data) S
+	cache     *cache[S]
+	snapshots atomic.Pointer[Snapshots[S]] // nil until they are started
 }
 
 // New returns the aggregates whose events are in store. apply must be pure, and must
 // not change what state refers to: copy slices and maps before changing them.
 func New[S any](store *eventstore.Store, apply func(state S, e event.Event, data event.Data) S) *Aggregates[S] {
-	return &Aggregates[S]{store: store, apply: apply}
+	return &Aggregates[S]{store: store, apply: apply, cache: newCache[S]()}
 }
 
 // Command asks one aggregate for one decision.
@@ -81,29 +89,30 @@ type Result[S any] struct {
 	Repeated bool          // the command had been carried out before
 }
 
-// Get returns the state of aggregate id, or [ErrNotFound].
+// Get returns the state of aggregate id, or [ErrNotFound]. On a replicated stream it
+// may lag behind what another process wrote a moment ago.
 func (a *Aggregates[S]) Get(ctx context.Context, id string) (Result[S], error) {
-	h, err := a.load(ctx, id)
+	r, err := a.load(ctx, id)
+	if err == nil && r.tail.Version == 0 {
+		err = fmt.Errorf("%s %s: %w", a.store.Stream().Entity, id, ErrNotFound)
+	}
 	if err != nil {
 		return Result[S]{}, coded(err)
 	}
-	if h.tail.Version == 0 {
-		return Result[S]{}, coded(fmt.Errorf("%s %s: %w", a.store.Stream().Entity, id, ErrNotFound))
-	}
-	return h.result(), nil
+	return r.result(), nil
 }
 
 // History returns the events of aggregate id, oldest first, or [ErrNotFound].
 func (a *Aggregates[S]) History(ctx context.Context, id string) ([]event.Event, error) {
-	h, err := a.load(ctx, id)
+	recorded, _, err := a.store.Load(ctx, id)
+	if err == nil && len(recorded) == 0 {
+		err = fmt.Errorf("%s %s: %w", a.store.Stream().Entity, id, ErrNotFound)
+	}
 	if err != nil {
 		return nil, coded(err)
 	}
-	if len(h.events) == 0 {
-		return nil, coded(fmt.Errorf("%s %s: %w", a.store.Stream().Entity, id, ErrNotFound))
-	}
-	events := make([]event.Event, len(h.events))
-	for i, e := range h.events {
+	events := make([]event.Event, len(recorded))
+	for i, e := range recorded {
 		events[i] = e.Event
 	}
 	return events, nil
@@ -126,57 +135,125 @@ func (a *Aggregates[S]) Do(ctx context.Context, c Command[S]) (Result[S], error)
 }
 
 func (a *Aggregates[S]) do(ctx context.Context, c Command[S]) (Result[S], error) {
-	h, err := a.load(ctx, c.ID)
-	if err != nil {
-		return Result[S]{}, err
+	r := a.cache.get(c.ID)
+	if r == nil {
+		var err error
+		if r, err = a.load(ctx, c.ID); err != nil {
+			return Result[S]{}, err
+		}
 	}
 	meta := event.MetadataFrom(ctx)
 	confirmed := false
 	for attempt := 1; ; attempt++ {
-		if done, ok, err := h.repeated(meta, c.Origin); ok || err != nil {
-			return done, err
+		if at, ok, err := r.repeated(meta, c.Origin); err != nil {
+			return Result[S]{}, err
+		} else if ok {
+			return a.answerAgain(ctx, c.ID, r, at)
 		}
-		data, err := c.Decide(h.state)
-		if err != nil || len(data) == 0 {
-			if confirmed {
-				return h.result(), err
-			}
+		data, refusal := c.Decide(r.state)
+		if refusal != nil || len(data) == 0 {
 			// The state may be old: a refusal counts only on the latest.
-			moved, loadErr := a.catchUp(ctx, c.ID, h)
-			if loadErr != nil {
-				return Result[S]{}, loadErr
+			latest, err := a.confirm(ctx, c.ID, r, confirmed)
+			if err != nil {
+				return Result[S]{}, err
 			}
-			if !moved {
-				return h.result(), err
+			if latest == r {
+				return r.result(), refusal
 			}
-			confirmed = true
+			r, confirmed = latest, true
 			continue
 		}
 		events, err := a.events(ctx, c, data)
 		if err != nil {
 			return Result[S]{}, err
 		}
-		tail, err := a.store.Append(ctx, c.ID, h.tail, events, c.Claims...)
+		tail, err := a.store.Append(ctx, c.ID, r.tail, events, c.Claims...)
 		if err == nil {
-			recorded := make([]eventstore.Recorded, len(events))
-			for i := range events {
-				recorded[i] = eventstore.Recorded{Event: events[i], Data: data[i]}
-			}
-			h.add(recorded, tail)
-			result := h.result()
-			result.Events = events
-			return result, nil
+			return a.appended(c.ID, r, events, data, tail), nil
 		}
-		var conflict *eventstore.ConflictError
-		if !errors.As(err, &conflict) || attempt == attempts {
+		conflict, ok := errors.AsType[*eventstore.ConflictError](err)
+		if !ok || attempt == attempts {
 			return Result[S]{}, err
 		}
-		h.add(conflict.Events, conflict.Tail)
+		if r, err = a.overtaken(ctx, c.ID, r, conflict); err != nil {
+			return Result[S]{}, err
+		}
 		confirmed = true
 		if err := backoff(ctx, attempt); err != nil {
 			return Result[S]{}, err
 		}
 	}
+}
+
+// appended notes what the command did and answers it.
+func (a *Aggregates[S]) appended(id string, r *root[S], events []event.Event, data []event.Data, tail eventstore.Tail) Result[S] {
+	recorded := make([]eventstore.Recorded, len(events))
+	for i := range events {
+		recorded[i] = eventstore.Recorded{Event: events[i], Data: data[i]}
+	}
+	next := a.after(r, recorded, tail)
+	next.marks = recent(next.marks, time.Now())
+	a.cache.put(id, next)
+	if s := a.snapshots.Load(); s != nil {
+		s.consider(id, r.tail.Version, next)
+	}
+	result := next.result()
+	result.Events = events
+	return result
+}
+
+// overtaken returns the aggregate with what others appended meanwhile.
+func (a *Aggregates[S]) overtaken(ctx context.Context, id string, r *root[S], conflict *eventstore.ConflictError) (*root[S], error) {
+	if continues(r.tail, conflict.Events, conflict.Tail) {
+		r = a.after(r, conflict.Events, conflict.Tail)
+		a.cache.put(id, r)
+		return r, nil
+	}
+	// What was known is not a beginning of what is there: the history was replaced.
+	a.cache.forget(id)
+	return a.load(ctx, id)
+}
+
+// answerAgain returns the result that a command had when it was carried out.
+func (a *Aggregates[S]) answerAgain(ctx context.Context, id string, r *root[S], at mark) (Result[S], error) {
+	result := Result[S]{State: r.state, Version: at.Version, Position: at.Sequence, Repeated: true}
+	if at.Version == r.tail.Version {
+		return result, nil
+	}
+	past, err := a.GetVersion(ctx, id, at.Version)
+	result.State = past.State
+	return result, err
+}
+
+// GetVersion returns the state of aggregate id as it was at version, or [ErrNotFound]
+// when it has not come that far.
+func (a *Aggregates[S]) GetVersion(ctx context.Context, id string, version uint64) (Result[S], error) {
+	return a.past(ctx, id, func(e event.Event) bool { return e.Version <= version }, version)
+}
+
+// GetAt returns the state of aggregate id as of t, by the times of its events, or
+// [ErrNotFound] when it did not exist yet.
+func (a *Aggregates[S]) GetAt(ctx context.Context, id string, t time.Time) (Result[S], error) {
+	return a.past(ctx, id, func(e event.Event) bool { return !e.Time.After(t) }, 1)
+}
+
+// past folds the events of id as long as they belong; at least that many must.
+func (a *Aggregates[S]) past(ctx context.Context, id string, belongs func(event.Event) bool, least uint64) (Result[S], error) {
+	events, _, err := a.store.Load(ctx, id)
+	if err != nil {
+		return Result[S]{}, coded(err)
+	}
+	var result Result[S]
+	for _, e := range events {
+		if !belongs(e.Event) {
+			break
+		}
+		result = Result[S]{State: a.apply(result.State, e.Event, e.Data), Version: e.Version, Position: e.Sequence}
+	}
+	if result.Version < max(least, 1) {
+		return Result[S]{}, coded(fmt.Errorf("%s %s: version %d: %w", a.store.Stream().Entity, id, least, ErrNotFound))
+	}
+	return result, nil
 }
 
 // events builds the events of a decision.
@@ -201,25 +278,62 @@ func (a *Aggregates[S]) events(ctx context.Context, c Command[S], data []event.D
 	return events, nil
 }
 
-func (a *Aggregates[S]) load(ctx context.Context, id string) (*history[S], error) {
-	events, tail, err := a.store.Load(ctx, id)
+// load returns the aggregate as a replica of the stream has it now. It reads only
+// what is new since it was last in memory, or since its snapshot.
+func (a *Aggregates[S]) load(ctx context.Context, id string) (*root[S], error) {
+	known := a.cache.get(id)
+	begin := func(context.Context) (uint64, error) {
+		if known == nil {
+			known = &root[S]{}
+		}
+		return known.tail.Version, nil
+	}
+	if s := a.snapshots.Load(); s != nil && known == nil {
+		begin = func(ctx context.Context) (uint64, error) {
+			var err error
+			known, err = s.read(ctx, id)
+			return known.tail.Version, err
+		}
+	}
+	events, tail, err := a.store.LoadSince(ctx, id, begin)
 	if err != nil {
 		return nil, err
 	}
-	h := &history[S]{apply: a.apply}
-	h.add(events, tail)
-	return h, nil
+	if !continues(known.tail, events, tail) {
+		known = &root[S]{}
+		if events, tail, err = a.store.Load(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	r := a.after(known, events, tail)
+	if tail.Version > 0 {
+		a.cache.put(id, r)
+	}
+	return r, nil
 }
 
-// catchUp brings h to what the stream's leader has and reports whether that was
-// more than h knew.
-func (a *Aggregates[S]) catchUp(ctx context.Context, id string, h *history[S]) (bool, error) {
-	events, tail, err := a.store.LoadLatest(ctx, id, h.tail.Version)
-	if err != nil {
-		return false, err
+// confirm returns r if it is the latest, by the word of the stream's leader unless it
+// came from there, and the latest otherwise.
+func (a *Aggregates[S]) confirm(ctx context.Context, id string, r *root[S], confirmed bool) (*root[S], error) {
+	if confirmed {
+		return r, nil
 	}
-	h.add(events, tail)
-	return len(events) > 0, nil
+	events, tail, err := a.store.LoadLatest(ctx, id, r.tail.Version)
+	if err != nil {
+		return nil, err
+	}
+	if len(events) == 0 && tail.Sequence == r.tail.Sequence {
+		return r, nil
+	}
+	return a.overtaken(ctx, id, r, &eventstore.ConflictError{Events: events, Tail: tail})
+}
+
+// continues reports whether events, which end at now, follow directly on tail.
+func continues(tail eventstore.Tail, events []eventstore.Recorded, now eventstore.Tail) bool {
+	if len(events) == 0 {
+		return tail.Version == now.Version && tail.Sequence == now.Sequence
+	}
+	return events[0].Follows(tail.Version, tail.Sequence)
 }
 
 // backoff spreads contenders: up to 2 ms after the first conflict, growing to 64 ms.

@@ -1,58 +1,80 @@
 package aggregate
 
 import (
+	"slices"
+	"time"
+
 	"sluice/pkg/event"
 	"sluice/pkg/eventstore"
 )
 
-// history is one aggregate as far as a command has read it.
-type history[S any] struct {
-	apply  func(S, event.Event, event.Data) S
-	events []eventstore.Recorded
-	state  S
-	tail   eventstore.Tail
+// horizon is how long a command is recognised when it comes again.
+const horizon = 24 * time.Hour
+
+// root is an aggregate at one version. It is immutable.
+type root[S any] struct {
+	state S
+	tail  eventstore.Tail
+	marks []mark // of the events within the horizon, oldest first
 }
 
-// add folds events, which end at tail, into the state.
-func (h *history[S]) add(events []eventstore.Recorded, tail eventstore.Tail) {
+// mark is what is kept of an event to recognise the command, or the outsider's event,
+// that led to it.
+type mark struct {
+	ID          string    `json:"id"`
+	Source      string    `json:"source"`
+	CausationID string    `json:"causation_id,omitempty"`
+	Fingerprint string    `json:"fingerprint,omitempty"`
+	Version     uint64    `json:"version"`
+	Sequence    uint64    `json:"sequence"`
+	Time        time.Time `json:"time"`
+}
+
+// after returns r with events folded in, which end at tail.
+func (a *Aggregates[S]) after(r *root[S], events []eventstore.Recorded, tail eventstore.Tail) *root[S] {
+	next := &root[S]{state: r.state, tail: tail, marks: slices.Clip(r.marks)}
 	for _, e := range events {
-		h.state = h.apply(h.state, e.Event, e.Data)
+		next.state = a.apply(next.state, e.Event, e.Data)
+		next.marks = append(next.marks, mark{
+			ID: e.ID, Source: e.Source, CausationID: e.CausationID, Fingerprint: e.Fingerprint,
+			Version: e.Version, Sequence: e.Sequence, Time: e.Time,
+		})
 	}
-	h.events = append(h.events, events...)
-	h.tail = tail
+	return next
 }
 
-func (h *history[S]) result() Result[S] {
-	return Result[S]{State: h.state, Version: h.tail.Version, Position: h.tail.Sequence}
+// recent returns the marks that are still within the horizon.
+func recent(marks []mark, now time.Time) []mark {
+	for i, m := range marks {
+		if now.Sub(m.Time) < horizon {
+			return marks[i:]
+		}
+	}
+	return nil
 }
 
-// repeated looks for the events that the same command, or the same event from
-// outside, led to before. When they are there it returns the state as of the last
-// of them.
-func (h *history[S]) repeated(m event.Metadata, origin *event.Event) (Result[S], bool, error) {
+func (r *root[S]) result() Result[S] {
+	return Result[S]{State: r.state, Version: r.tail.Version, Position: r.tail.Sequence}
+}
+
+// repeated returns the mark of the last event that the same command, or the same
+// event from outside, led to before.
+func (r *root[S]) repeated(m event.Metadata, origin *event.Event) (found mark, ok bool, err error) {
 	if !m.Keyed && origin == nil {
-		return Result[S]{}, false, nil
+		return mark{}, false, nil
 	}
-	var (
-		state S
-		found *Result[S]
-	)
-	for _, e := range h.events {
-		state = h.apply(state, e.Event, e.Data)
+	for _, known := range slices.Backward(r.marks) {
 		switch {
 		case origin != nil:
-			if e.ID != origin.ID || e.Source != origin.Source {
-				continue
+			if known.ID == origin.ID && known.Source == origin.Source {
+				return known, true, nil
 			}
-		case e.CausationID != m.CausationID:
-			continue
-		case e.Fingerprint != m.Fingerprint:
-			return Result[S]{}, false, ErrKeyReused
+		case known.CausationID != m.CausationID:
+		case known.Fingerprint != m.Fingerprint:
+			return mark{}, false, ErrKeyReused
+		default:
+			return known, true, nil
 		}
-		found = &Result[S]{State: state, Version: e.Version, Position: e.Sequence, Repeated: true}
 	}
-	if found == nil {
-		return Result[S]{}, false, nil
-	}
-	return *found, true, nil
+	return mark{}, false, nil
 }

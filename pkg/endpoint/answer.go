@@ -37,7 +37,7 @@ func (s *Server) answer(base context.Context, h Handler, l *lane, m incoming) {
 		span.SetStatus(codes.Error, string(code))
 	default:
 	}
-	s.record(ctx, h.spec.Subject, m, code, err)
+	s.record(ctx, h.spec.Subject, m, x, err)
 
 	reply := nats.Header{HeaderCorrelationID: {correlation}}
 	if p := x.positions(); p != "" {
@@ -88,11 +88,18 @@ func protect(ctx context.Context, h Handler, body []byte) (out []byte, err error
 	return h.serve(ctx, body)
 }
 
-// record logs the request: in full when something is wrong with us, briefly else.
-func (s *Server) record(ctx context.Context, subject string, m incoming, code Code, err error) {
+// record logs the request: in full when something is wrong with us, briefly when it
+// wrote something, and else only for those who debug.
+func (s *Server) record(ctx context.Context, subject string, m incoming, x *exchange, err error) {
 	attrs := []slog.Attr{slog.String("subject", subject), slog.Duration("duration", time.Since(m.arrived))}
+	code, position := CodeOf(err), x.positions()
 	level := slog.LevelDebug
 	switch code {
+	case "":
+		if position != "" {
+			level = slog.LevelInfo
+			attrs = append(attrs, slog.String("position", position))
+		}
 	case CodeInternal:
 		level = slog.LevelError
 	case CodeUnavailable, CodeDeadline:
@@ -118,7 +125,7 @@ type wireError struct {
 	Code         Code         `json:"code"`
 	Message      string       `json:"message"`
 	Fields       []FieldError `json:"fields,omitempty"`
-	RetryAfterMS int64        `json:"retry_after_ms,omitempty"`
+	RetryAfterMS int64        `json:"retry_after_ms,omitzero"`
 }
 
 // reply sends body, or what err says to the outside. Nobody may be waiting for it.

@@ -2,33 +2,24 @@ package event
 
 import (
 	"fmt"
+	"net/url"
 	"strconv"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	"github.com/cloudevents/sdk-go/v2/types"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // CloudEvent returns e as the official SDK's event, for every edge where others
 // meet it: JSON format, HTTP, validation. The stream position, when there is one,
 // is the extension "position".
 func (e Event) CloudEvent() (cloudevents.Event, error) {
-	ce := cloudevents.New(specVersion)
-	ce.SetID(e.ID)
-	ce.SetSource(e.Source)
-	ce.SetType(e.Type)
-	if e.Subject != "" {
-		ce.SetSubject(e.Subject)
+	attributes, err := e.attributes()
+	if err != nil {
+		return cloudevents.Event{}, err
 	}
-	if !e.Time.IsZero() {
-		ce.SetTime(e.Time)
-	}
-	if e.DataSchema != "" {
-		ce.SetDataSchema(e.DataSchema)
-	}
-	contentType := e.DataContentType
-	if contentType == "" {
-		contentType = ContentType
-	}
-	ce.SetDataContentType(contentType)
+	ce := cloudevents.Event{Context: attributes}
 	for name, value := range e.Extensions {
 		ce.SetExtension(name, value)
 	}
@@ -53,12 +44,44 @@ func (e Event) CloudEvent() (cloudevents.Event, error) {
 			ce.SetExtension(x.name, strconv.FormatUint(x.value, 10))
 		}
 	}
-	ce.DataEncoded = e.Data
-	ce.DataBase64 = !isJSON(contentType)
+	if len(e.Data) > 0 {
+		ce.DataEncoded = e.Data
+		// The SDK writes data that is not base64 as it is, so it must be one JSON value.
+		ce.DataBase64 = !isJSON(*attributes.DataContentType) || !jsontext.Value(e.Data).IsValid()
+	}
 	if err := ce.Validate(); err != nil {
 		return cloudevents.Event{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return ce, nil
+}
+
+// attributes returns the context attributes as the SDK has them, without extensions.
+// The SDK's setters would trim them.
+func (e Event) attributes() (*cloudevents.EventContextV1, error) {
+	source, err := url.Parse(e.Source)
+	if err != nil {
+		return nil, fmt.Errorf("%w: attribute source is not a URI reference", ErrInvalid)
+	}
+	c := &cloudevents.EventContextV1{ID: e.ID, Source: types.URIRef{URL: *source}, Type: e.Type}
+	if e.Subject != "" {
+		c.Subject = &e.Subject
+	}
+	if !e.Time.IsZero() {
+		c.Time = &types.Timestamp{Time: e.Time}
+	}
+	if e.DataSchema != "" {
+		schema, err := url.Parse(e.DataSchema)
+		if err != nil {
+			return nil, fmt.Errorf("%w: attribute dataschema is not a URI", ErrInvalid)
+		}
+		c.DataSchema = &types.URI{URL: *schema}
+	}
+	contentType := e.DataContentType
+	if contentType == "" {
+		contentType = ContentType
+	}
+	c.DataContentType = &contentType
+	return c, nil
 }
 
 // MarshalJSON writes e in the CloudEvents JSON format, with the official SDK.
@@ -83,6 +106,9 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 // decodeStructured reads body in the CloudEvents JSON format. What base holds of
 // trace context, taken from headers, counts unless the body has its own.
 func decodeStructured(base Event, body []byte) (Event, error) {
+	if err := checkStructured(body); err != nil {
+		return Event{}, err
+	}
 	var ce cloudevents.Event
 	if err := ce.UnmarshalJSON(body); err != nil {
 		return Event{}, fmt.Errorf("%w: not a CloudEvent in JSON format: %w", ErrInvalid, err)
@@ -113,8 +139,27 @@ func decodeStructured(base Event, body []byte) (Event, error) {
 			return Event{}, err
 		}
 	}
+	e.dropLooseTraceState()
 	if err := e.Validate(); err != nil {
 		return Event{}, err
 	}
 	return e, nil
+}
+
+// checkStructured refuses what the SDK's reader is not fit for: it takes the first
+// object it finds for the whole body and the last of several members of one name,
+// stops reading at a member without a name, and panics on a data_base64 that is no
+// string.
+func checkStructured(body []byte) error {
+	var members map[string]jsontext.Value
+	if err := json.Unmarshal(body, &members); err != nil {
+		return fmt.Errorf("%w: not a CloudEvent in JSON format: %w", ErrInvalid, err)
+	}
+	if _, ok := members[""]; ok {
+		return fmt.Errorf("%w: a member has no name", ErrInvalid)
+	}
+	if data, ok := members["data_base64"]; ok && data.Kind() != '"' {
+		return fmt.Errorf("%w: data_base64 is not a string", ErrInvalid)
+	}
+	return nil
 }

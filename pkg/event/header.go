@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 )
@@ -56,8 +55,13 @@ func Encode(e Event) (nats.Header, []byte) {
 	for name, value := range e.Extensions {
 		set(attributePrefix+name, value)
 	}
-	set(headerTraceParent, e.TraceParent)
-	set(headerTraceState, e.TraceState)
+	plain := func(name, value string) { // W3C Trace Context knows no percent-encoding
+		if value != "" {
+			h[name] = []string{value}
+		}
+	}
+	plain(headerTraceParent, e.TraceParent)
+	plain(headerTraceState, e.TraceState)
 	contentType := e.DataContentType
 	if contentType == "" {
 		contentType = ContentType
@@ -71,15 +75,47 @@ func Encode(e Event) (nats.Header, []byte) {
 // header at all and a JSON object as the body, as `nats pub` sends it). Every error
 // wraps [ErrInvalid]. Data is not copied.
 func Decode(header nats.Header, body []byte) (Event, error) {
-	var (
-		e        Event
-		contents string
-		binary   bool
-		spec     string
-		parent   string // of the plain header, which counts before ce-traceparent
-		state    string
-		seen     = make(map[string]struct{}, len(header))
-	)
+	var e Event
+	h, err := readHeader(header, &e)
+	if err != nil {
+		return Event{}, err
+	}
+	if h.traceParent != "" {
+		e.TraceParent, e.TraceState = h.traceParent, h.traceState
+	}
+	e.dropLooseTraceState()
+	switch {
+	case isStructured(h.contentType), !h.binary && (h.contentType == "" || isJSON(h.contentType)):
+		e, err := decodeStructured(e, body)
+		e.Sequence = 0 // a position is the word of whoever sent the event
+		return e, err
+	case !h.binary:
+		return Event{}, fmt.Errorf("%w: neither ce- headers nor a structured CloudEvent (content type %q)", ErrInvalid, clip(h.contentType))
+	case h.specVersion != specVersion:
+		return Event{}, fmt.Errorf("%w: specversion is %q, not %q", ErrInvalid, clip(h.specVersion), specVersion)
+	}
+	e.DataContentType, e.Data = h.contentType, body
+	if err := e.Validate(); err != nil {
+		return Event{}, err
+	}
+	return e, nil
+}
+
+// messageHeader is what of a message's header is no attribute of the event, or counts
+// before it.
+type messageHeader struct {
+	contentType string
+	specVersion string
+	traceParent string // the plain header, which counts before ce-traceparent
+	traceState  string
+	binary      bool // there are ce- headers
+}
+
+// readHeader takes the attributes from header into e. Each may be there once,
+// whatever its case.
+func readHeader(header nats.Header, e *Event) (messageHeader, error) {
+	var h messageHeader
+	seen := make(map[string]struct{}, len(header))
 	for key, values := range header {
 		name := strings.ToLower(key)
 		attribute, isAttribute := strings.CutPrefix(name, attributePrefix)
@@ -87,103 +123,27 @@ func Decode(header nats.Header, body []byte) (Event, error) {
 			continue
 		}
 		if _, twice := seen[name]; twice || len(values) != 1 {
-			return Event{}, fmt.Errorf("%w: header %q is not there exactly once", ErrInvalid, clip(name))
+			return h, fmt.Errorf("%w: header %q is not there exactly once", ErrInvalid, clip(name))
 		}
 		seen[name] = struct{}{}
-		value := values[0]
-		if name == headerContentType {
-			contents = value
-			continue
-		}
-		value = percentDecode(value)
-		if attribute == "specversion" {
-			spec, binary = value, true
-			continue
-		}
-		if !isAttribute {
-			if name == headerTraceParent {
-				parent = value
-			} else {
-				state = value
+		value := percentDecode(values[0])
+		switch {
+		case name == headerContentType:
+			h.contentType = values[0]
+		case name == headerTraceParent: // W3C Trace Context knows no percent-encoding
+			h.traceParent = values[0]
+		case name == headerTraceState:
+			h.traceState = values[0]
+		case attribute == "specversion":
+			h.specVersion, h.binary = value, true
+		default:
+			h.binary = true
+			if err := e.setAttribute(attribute, value); err != nil {
+				return h, err
 			}
-			continue
-		}
-		binary = true
-		if err := e.setAttribute(attribute, value); err != nil {
-			return Event{}, err
 		}
 	}
-	if parent != "" {
-		e.TraceParent, e.TraceState = parent, state
-	}
-	if isStructured(contents) || !binary && (contents == "" || isJSON(contents)) {
-		return decodeStructured(e, body)
-	}
-	if !binary {
-		return Event{}, fmt.Errorf("%w: neither ce- headers nor a structured CloudEvent (content type %q)", ErrInvalid, clip(contents))
-	}
-	if spec != specVersion {
-		return Event{}, fmt.Errorf("%w: specversion is %q, not %q", ErrInvalid, clip(spec), specVersion)
-	}
-	e.DataContentType, e.Data = contents, body
-	if err := e.Validate(); err != nil {
-		return Event{}, err
-	}
-	return e, nil
-}
-
-// setAttribute takes one context attribute or extension from its string form.
-func (e *Event) setAttribute(name, value string) error {
-	var err error
-	switch name {
-	case "id":
-		e.ID = value
-	case "source":
-		e.Source = value
-	case "type":
-		e.Type = value
-	case "subject":
-		e.Subject = value
-	case "time":
-		e.Time, err = parseTime(value)
-	case "dataschema":
-		e.DataSchema = value
-	case "datacontenttype":
-		e.DataContentType = value
-	case "correlationid":
-		e.CorrelationID = value
-	case "causationid":
-		e.CausationID = value
-	case "userid":
-		e.UserID = value
-	case "fingerprint":
-		e.Fingerprint = value
-	case "aggregateversion":
-		e.Version, err = strconv.ParseUint(value, 10, 63)
-	case "previous":
-		e.Previous, err = splitSequences(value)
-	case "step":
-		e.Step, err = strconv.Atoi(value)
-		if err == nil && e.Step < 1 {
-			err = strconv.ErrRange
-		}
-	case headerTraceParent:
-		e.TraceParent = value
-	case headerTraceState:
-		e.TraceState = value
-	default:
-		if !validAttributeName(name) {
-			return fmt.Errorf("%w: attribute name %q is not [a-z0-9]+", ErrInvalid, clip(name))
-		}
-		if e.Extensions == nil {
-			e.Extensions = make(map[string]string)
-		}
-		e.Extensions[name] = value
-	}
-	if err != nil {
-		return fmt.Errorf("%w: attribute %s has the value %q", ErrInvalid, name, clip(value))
-	}
-	return nil
+	return h, nil
 }
 
 func parseTime(s string) (time.Time, error) {
@@ -237,31 +197,4 @@ func isJSON(contentType string) bool {
 	}
 	media, _, err := mime.ParseMediaType(contentType)
 	return err == nil && (media == ContentType || media == "text/json" || strings.HasSuffix(media, "+json"))
-}
-
-// validAttributeName follows CloudEvents 1.0, section 3.1: lower-case letters and
-// digits.
-func validAttributeName(name string) bool {
-	for i := range len(name) {
-		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return name != "" && name != "data"
-}
-
-// checkString follows CloudEvents 1.0, section 2.1: Unicode without control
-// characters, surrogates or noncharacters.
-func checkString(name, value string) error {
-	for i, r := range value {
-		if r == utf8.RuneError {
-			if _, size := utf8.DecodeRuneInString(value[i:]); size == 1 {
-				return fmt.Errorf("%w: attribute %s is not UTF-8", ErrInvalid, name)
-			}
-		}
-		if r < 0x20 || r >= 0x7f && r <= 0x9f || r&0xfffe == 0xfffe || r >= 0xfdd0 && r <= 0xfdef {
-			return fmt.Errorf("%w: attribute %s has the forbidden character %U", ErrInvalid, name, r)
-		}
-	}
-	return nil
 }

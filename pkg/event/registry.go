@@ -28,23 +28,33 @@ type Validator interface {
 	Validate() error
 }
 
+// Identified is implemented by data that names its aggregate. The id must be the
+// event's subject; [Registry.Decode] and [Registry.New] see to it.
+type Identified interface {
+	AggregateID() string
+}
+
 // Definition is one entry of a [Registry]; make it with [Define].
 type Definition struct {
 	name    string
 	version int
-	decode  func(data []byte, opts ...json.Options) (Data, error)
+	first   bool
+	decode  func(e Event, opts ...json.Options) (Data, error)
 }
 
 // Define declares the event type T at its current schema version, from 1.
 func Define[T Data](version int) Definition {
 	var zero T
-	return Definition{name: zero.EventType(), version: version, decode: func(data []byte, opts ...json.Options) (Data, error) {
-		var v T
-		if err := json.Unmarshal(data, &v, opts...); err != nil {
-			return nil, err
-		}
-		return v, nil
+	return Definition{name: zero.EventType(), version: version, decode: func(e Event, opts ...json.Options) (Data, error) {
+		return unmarshal[T](e, opts...)
 	}}
+}
+
+// First says that a history begins with this type and has it nowhere else. In a
+// registry with such types no other one begins a history.
+func (d Definition) First() Definition {
+	d.first = true
+	return d
 }
 
 // Registry lists the event types of one entity. It is immutable and safe for
@@ -53,6 +63,7 @@ type Registry struct {
 	entity string
 	types  []string
 	byName map[string]Definition
+	begins bool // some definitions are first
 }
 
 // NewRegistry returns the registry of entity. It panics when a definition does not
@@ -71,6 +82,7 @@ func NewRegistry(entity string, definitions ...Definition) *Registry {
 			panic(fmt.Sprintf("event type %q is defined twice", d.name))
 		}
 		r.byName[d.name] = d
+		r.begins = r.begins || d.first
 		r.types = append(r.types, d.name)
 	}
 	return r
@@ -92,6 +104,13 @@ func (r *Registry) Subjects() []string {
 	return subjects
 }
 
+// Fits reports whether an event of type t may have that aggregate version: see
+// [Definition.First]. It says so of types it does not know.
+func (r *Registry) Fits(t string, version uint64) bool {
+	d, ok := r.byName[t]
+	return !ok || !r.begins || d.first == (version == 1)
+}
+
 // Source returns the ce-source of events that the entity's own service writes.
 func (r *Registry) Source() string { return "/services/" + r.entity }
 
@@ -109,10 +128,8 @@ func (r *Registry) New(ctx context.Context, id string, data Data) (Event, error)
 	if !ok {
 		return Event{}, fmt.Errorf("%w: %q is not in the registry of %q", ErrUnknownType, data.EventType(), r.entity)
 	}
-	if v, ok := data.(Validator); ok {
-		if err := v.Validate(); err != nil {
-			return Event{}, fmt.Errorf("%w: %s: %w", ErrData, d.name, err)
-		}
+	if err := check(data, id); err != nil {
+		return Event{}, fmt.Errorf("%w: %s: %w", ErrData, d.name, err)
 	}
 	body, err := json.Marshal(data, json.Deterministic(true))
 	if err != nil {
@@ -149,33 +166,48 @@ func (r *Registry) decode(e Event, opts ...json.Options) (Data, error) {
 	if version > d.version {
 		return nil, fmt.Errorf("%w: %s is v%d, known up to v%d", ErrNewerVersion, e.Type, version, d.version)
 	}
+	return d.decode(e, opts...)
+}
+
+// DecodeAs returns e with its data as T. Errors are [ErrUnknownType], when e is of
+// another type, and [ErrData]; what schema version e has is for [Registry.Decode] to
+// judge.
+func DecodeAs[T Data](e Event) (Of[T], error) {
+	var data T
+	if name := data.EventType(); name != e.Type {
+		return Of[T]{}, fmt.Errorf("%w: %q is not %s", ErrUnknownType, clip(e.Type), name)
+	}
+	data, err := unmarshal[T](e)
+	return Of[T]{Event: e, Data: data}, err
+}
+
+// unmarshal returns e's payload as T, checked.
+func unmarshal[T Data](e Event, opts ...json.Options) (T, error) {
+	var data T
 	if e.DataContentType != "" && !isJSON(e.DataContentType) {
-		return nil, fmt.Errorf("%w: %s: content type %q is not JSON", ErrData, e.Type, clip(e.DataContentType))
+		return data, fmt.Errorf("%w: %s: content type %q is not JSON", ErrData, e.Type, clip(e.DataContentType))
 	}
-	data, err := d.decode(e.Data, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrData, e.Type, err)
+	if err := json.Unmarshal(e.Data, &data, opts...); err != nil {
+		return data, fmt.Errorf("%w: %s: %w", ErrData, e.Type, err)
 	}
-	if v, ok := data.(Validator); ok {
-		if err := v.Validate(); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrData, e.Type, err)
-		}
+	if err := check(data, e.Subject); err != nil {
+		return data, fmt.Errorf("%w: %s: %w", ErrData, e.Type, err)
 	}
 	return data, nil
 }
 
-// DecodeAs returns e with its data as T, or the errors of [Registry.Decode].
-func DecodeAs[T Data](e Event) (Of[T], error) {
-	var zero T
-	one := Registry{byName: map[string]Definition{zero.EventType(): Define[T](maxVersion)}}
-	data, err := one.Decode(e)
-	if err != nil {
-		return Of[T]{}, err
+// check asks data whether it is right for the aggregate id.
+func check(data Data, id string) error {
+	if v, ok := data.(Validator); ok {
+		if err := v.Validate(); err != nil {
+			return err
+		}
 	}
-	return Of[T]{Event: e, Data: data.(T)}, nil
+	if v, ok := data.(Identified); ok && v.AggregateID() != id {
+		return errors.New("data names another aggregate than the event's subject")
+	}
+	return nil
 }
-
-const maxVersion = 1 << 30
 
 // schemaScheme makes the dataschema an absolute URI, which CloudEvents 1.0, section
 // 3.2, demands and the official SDK checks.

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"sluice/pkg/event"
 )
@@ -19,9 +19,10 @@ type Recorded struct {
 	event.Event
 	Data event.Data
 
-	// rooted says that the stream itself vouched, when it stored the event, that the
-	// aggregate had no message before.
-	rooted bool
+	// anchored says that the stream itself vouched, when it stored the event, that the
+	// aggregate's last message was the event which this one continues, or that it had
+	// none. So nothing came between them, and the link back is the only one there is.
+	anchored bool
 	// unreadable is event.ErrUnknownType or event.ErrNewerVersion: a later release
 	// may have written the event.
 	unreadable error
@@ -49,11 +50,46 @@ func (s *Store) LoadLatest(ctx context.Context, id string, version uint64) ([]Re
 	return s.load(ctx, id, version, leader)
 }
 
+// LoadSince is [Store.LoadAfter] for a caller who has to read first how much it knows:
+// known runs while the aggregate's last message is read, and returns the version.
+func (s *Store) LoadSince(ctx context.Context, id string, known func(ctx context.Context) (version uint64, err error)) ([]Recorded, Tail, error) {
+	if err := event.CheckID(id); err != nil {
+		return nil, Tail{}, err
+	}
+	var version uint64
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		version, err = known(both)
+		return err
+	})
+	newest, err := s.newest(ctx, id, direct)
+	if err := group.Wait(); err != nil {
+		return nil, Tail{}, err
+	}
+	return s.finish(ctx, id, version, func() ([]Recorded, Tail, error) {
+		if err != nil {
+			return nil, Tail{}, err
+		}
+		return s.walk(ctx, newest, version, direct)
+	})
+}
+
 func (s *Store) load(ctx context.Context, id string, version uint64, from source) ([]Recorded, Tail, error) {
 	if err := event.CheckID(id); err != nil {
 		return nil, Tail{}, err
 	}
-	events, tail, err := s.walk(ctx, id, version, from)
+	return s.finish(ctx, id, version, func() ([]Recorded, Tail, error) {
+		newest, err := s.newest(ctx, id, from)
+		if err != nil {
+			return nil, Tail{}, err
+		}
+		return s.walk(ctx, newest, version, from)
+	})
+}
+
+// finish repairs what walk found broken, and refuses what this program cannot read.
+func (s *Store) finish(ctx context.Context, id string, version uint64, walk func() ([]Recorded, Tail, error)) ([]Recorded, Tail, error) {
+	events, tail, err := walk()
 	if errors.Is(err, errBroken) || errors.Is(err, errNoMessage) {
 		events, tail, err = s.scan(ctx, id, version)
 	}
@@ -68,36 +104,52 @@ func (s *Store) load(ctx context.Context, id string, version uint64, from source
 	return events, tail, nil
 }
 
-// walk loads along the links. It fails with a ForeignError or errNoMessage when they
-// do not hold.
-func (s *Store) walk(ctx context.Context, id string, version uint64, from source) ([]Recorded, Tail, error) {
+// newest returns the last event of an aggregate, with version 0 when there is none,
+// which the leader confirms.
+func (s *Store) newest(ctx context.Context, id string, from source) (Recorded, error) {
 	m, err := s.last(ctx, s.stream.Of(id), from)
 	if errors.Is(err, errNoMessage) && from == direct {
 		m, err = s.last(ctx, s.stream.Of(id), leader)
 	}
 	if errors.Is(err, errNoMessage) {
+		return Recorded{}, nil
+	}
+	if err != nil {
+		return Recorded{}, err
+	}
+	return s.record(m)
+}
+
+// walk loads along the links, from newest back to but without version. It fails with
+// a ForeignError or errNoMessage when they do not hold.
+func (s *Store) walk(ctx context.Context, newest Recorded, version uint64, from source) ([]Recorded, Tail, error) {
+	if newest.Version == 0 && version == 0 {
 		return nil, Tail{}, nil
 	}
+	if newest.Version < version || newest.Version == 0 {
+		return nil, Tail{}, errBroken // a replica is behind, or the message is foreign
+	}
+	// The event at version is read too, since the links above it could lead to another.
+	chain, err := s.walkFrom(ctx, newest, max(version, 1)-1, from)
 	if err != nil {
 		return nil, Tail{}, err
 	}
-	newest, err := s.record(m)
-	if err != nil {
-		return nil, Tail{}, err
-	}
-	if newest.Version <= version {
-		return nil, tailAt(newest.Event, m.sequence), nil
-	}
-	chain, err := s.walkFrom(ctx, newest, version, from)
-	if err != nil {
-		return nil, Tail{}, err
-	}
-	return chain, tailAt(newest.Event, m.sequence), nil
+	return chain[min(version, 1):], tailAt(newest.Event, newest.Sequence), nil
+}
+
+// Follows reports whether e is the event right after the one that has version and
+// lies at sequence. Version 0 is before the first.
+func (e Recorded) Follows(version, sequence uint64) bool {
+	return Tail{Version: version, Sequence: sequence, step: e.Step - 1}.follows(e.Event)
 }
 
 // walkFrom returns newest and the events before it down to but without version,
-// oldest first.
+// oldest first. Each must be anchored: else two messages may link to the same event,
+// and which of them continues it only [Store.scan] can tell.
 func (s *Store) walkFrom(ctx context.Context, newest Recorded, version uint64, from source) ([]Recorded, error) {
+	if !newest.anchored {
+		return nil, errBroken
+	}
 	chain := make([]Recorded, 1, min(newest.Version-version, 64))
 	chain[0] = newest
 	for oldest := newest; oldest.Version > version+1; oldest = chain[len(chain)-1] {
@@ -115,13 +167,13 @@ func (s *Store) walkFrom(ctx context.Context, newest Recorded, version uint64, f
 				return nil, err
 			}
 			after := chain[len(chain)-1]
-			if before.Subject != after.Subject || !tailAt(before.Event, before.Sequence).follows(after.Event) {
+			if !before.anchored || before.Subject != after.Subject || !tailAt(before.Event, before.Sequence).follows(after.Event) {
 				return nil, errBroken
 			}
 			chain = append(chain, before)
 		}
 	}
-	if first := chain[len(chain)-1]; first.Version == 1 && (!first.rooted || !Tail{}.follows(first.Event)) {
+	if first := chain[len(chain)-1]; first.Version == 1 && !(Tail{}).follows(first.Event) {
 		return nil, errBroken
 	}
 	slices.Reverse(chain)
@@ -193,6 +245,8 @@ func (s *Store) record(m message) (Recorded, error) {
 		reason = "its links are impossible"
 	case e.DataSchema == "":
 		reason = "it has no dataschema"
+	case !s.events.Fits(e.Type, e.Version):
+		reason = "its type and its version do not go together"
 	}
 	if reason != "" {
 		return Recorded{}, &ForeignError{Reason: reason}
@@ -201,15 +255,19 @@ func (s *Store) record(m message) (Recorded, error) {
 	if err != nil && !errors.Is(err, event.ErrUnknownType) && !errors.Is(err, event.ErrNewerVersion) {
 		return Recorded{}, &ForeignError{Reason: err.Error()}
 	}
-	return Recorded{Event: e, Data: data, rooted: s.isRooted(m), unreadable: err}, nil
+	return Recorded{Event: e, Data: data, anchored: s.isAnchored(m, e), unreadable: err}, nil
 }
 
-// isRooted reports whether the stream stored m on the expectation that its
-// aggregate had no message. The headers are the server's word: it refuses the
-// message when they do not hold. Mirrors and sources strip them.
-func (s *Store) isRooted(m message) bool {
-	return single(m.header, jetstream.ExpectedLastSubjSeqHeader) == "0" &&
-		single(m.header, jetstream.ExpectedLastSubjSeqSubjHeader) == s.stream.Of(m.subject[strings.LastIndexByte(m.subject, '.')+1:])
+// isAnchored reports whether the stream stored m on the expectation that its
+// aggregate's last message was the one e continues. The headers are the server's
+// word: it refuses the message when they do not hold. Mirrors and sources strip them.
+func (s *Store) isAnchored(m message, e event.Event) bool {
+	var before uint64
+	if len(e.Previous) > 0 {
+		before = e.Previous[0]
+	}
+	return single(m.header, jetstream.ExpectedLastSubjSeqHeader) == formatSequence(before) &&
+		single(m.header, jetstream.ExpectedLastSubjSeqSubjHeader) == s.stream.Of(e.Subject)
 }
 
 // single returns the value of a header that is there once.

@@ -79,7 +79,7 @@ func (r *Reader) continues(ctx context.Context, e Recorded) error {
 	switch {
 	case ok && (known.follows(e.Event) || known.Sequence == e.Sequence):
 		return nil
-	case e.Version == 1 && e.rooted && Tail{}.follows(e.Event):
+	case e.Version == 1 && e.anchored && Tail{}.follows(e.Event):
 		return nil
 	}
 	_, err := r.store.walkFrom(ctx, e, 0, direct)

@@ -145,7 +145,8 @@ func (f *folderMailer) Send(_ context.Context, m email) error {
 	if _, err := msg.WriteTo(&b); err != nil {
 		return fmt.Errorf("write mail %s: %w", m.ID, err)
 	}
-	file, err := os.CreateTemp(f.folder, ".new-*")
+	// Whatever a crash leaves of it, the same mail overwrites when it is sent again.
+	file, err := os.OpenFile(filepath.Join(f.folder, "."+m.ID+".new"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("write mail %s: %w", m.ID, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"sluice/pkg/aggregate"
@@ -18,7 +19,9 @@ import (
 type reactions struct {
 	notifications *aggregate.Aggregates[notificationapi.Notification]
 	users         *projection.View[addressee]
+	replicating   *projection.Runner // of users
 	mail          mailer
+	log           *slog.Logger
 }
 
 // userCreated welcomes a user. See notify for why it may run twice.
@@ -32,10 +35,14 @@ func (r reactions) userCreated(ctx context.Context, e event.Of[userapi.Created])
 func (r reactions) orderCreated(ctx context.Context, e event.Of[orderapi.Created]) error {
 	to, err := r.users.Get(ctx, e.Data.UserID)
 	if errors.Is(err, projection.ErrNotFound) {
-		return fmt.Errorf("user %s is not known here yet: %w", e.Data.UserID, err)
+		// Who orders exists, so the replica has the user once it is up to date.
+		if err := r.replicating.CaughtUp(ctx); err != nil {
+			return fmt.Errorf("user %s is not known here yet: %w", e.Data.UserID, err)
+		}
+		to, err = r.users.Get(ctx, e.Data.UserID)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("user %s: %w", e.Data.UserID, err)
 	}
 	about := notificationapi.About{Kind: notificationapi.KindOrderConfirmation, UserID: e.Data.UserID, OrderID: e.Subject}
 	return r.notify(ctx, e.Event, about, to, orderConfirmation(to.Username, e.Data))
@@ -61,7 +68,12 @@ func (r reactions) notify(ctx context.Context, cause event.Event, about notifica
 	})
 	about.Timestamp = time.Now().UTC()
 	if sendErr == nil {
-		return r.record(ctx, notificationapi.Sent{About: about})
+		if err := r.record(ctx, notificationapi.Sent{About: about}); err != nil {
+			return err
+		}
+		r.log.InfoContext(ctx, "notification sent", "kind", about.Kind, "notification_id", about.NotificationID,
+			"user_id", about.UserID, "event_id", about.EventID)
+		return nil
 	}
 	undeliverable := errors.Is(sendErr, errUndeliverable)
 	if attempt, most := bus.Attempt(ctx); undeliverable || attempt >= most {

@@ -37,7 +37,7 @@ func run(ctx context.Context, env app.Env) error {
 	following := view.Follow(store, projection.Config{Log: env.Log})
 	replica := projection.KV(env.JetStream, streams.BucketNotificationUsers, replicate)
 	replicating := replica.Follow(userStore, projection.Config{Log: env.Log})
-	r := reactions{notifications: aggregate.New(store, apply), users: replica, mail: mail}
+	r := reactions{notifications: aggregate.New(store, apply), users: replica, replicating: replicating, mail: mail, log: env.Log}
 	h := handlers{view: view}
 
 	nc, err := env.Connect("endpoints")

@@ -3,7 +3,6 @@ package order
 import (
 	"context"
 
-	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
 	"sluice/services/order/orderapi"
 )
@@ -11,9 +10,6 @@ import (
 // takeCreated takes in an order from outside. It may run twice: the event is the
 // command's Origin and counts once.
 func (h handlers) takeCreated(ctx context.Context, e event.Of[orderapi.Created]) error {
-	if e.Data.OrderID != e.Subject {
-		return errWrongSubject()
-	}
 	if err := h.users.mustExist(ctx, e.Data.UserID); err != nil {
 		return err
 	}
@@ -23,17 +19,9 @@ func (h handlers) takeCreated(ctx context.Context, e event.Of[orderapi.Created])
 
 // takeMove takes in a step of an order from outside. It may run twice: the event is
 // the command's Origin and counts once.
-func takeMove[T orderapi.Moved](h handlers) func(ctx context.Context, e event.Of[T]) error {
+func takeMove[T event.Data](h handlers) func(ctx context.Context, e event.Of[T]) error {
 	return func(ctx context.Context, e event.Of[T]) error {
-		about := e.Data.About()
-		if about.OrderID != e.Subject {
-			return errWrongSubject()
-		}
 		_, err := h.move(ctx, e.Subject, &e.Event, e.Data)
 		return err
 	}
-}
-
-func errWrongSubject() error {
-	return endpoint.Invalid("data does not belong to the event's subject", endpoint.FieldError{Field: "order_id", Message: "differs from the subject"})
 }

@@ -36,6 +36,9 @@ type About struct {
 	Timestamp      time.Time `json:"timestamp"`
 }
 
+// AggregateID returns the notification's id.
+func (a About) AggregateID() string { return a.NotificationID }
+
 // Validate checks what every reader relies on.
 func (a About) Validate() error {
 	if a.NotificationID == "" || a.UserID == "" || a.Kind == "" {

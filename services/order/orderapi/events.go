@@ -15,7 +15,7 @@ import (
 
 // Events are the types in the history of orders.
 var Events = event.NewRegistry("order",
-	event.Define[Created](1),
+	event.Define[Created](1).First(),
 	event.Define[Confirmed](1),
 	event.Define[Shipped](1),
 	event.Define[Delivered](1),
@@ -41,6 +41,9 @@ type Created struct {
 // EventType returns the wire name.
 func (Created) EventType() string { return "order.created" }
 
+// AggregateID returns the order's id.
+func (c Created) AggregateID() string { return c.OrderID }
+
 // Validate checks what every reader relies on.
 func (c Created) Validate() error {
 	if c.OrderID == "" || c.UserID == "" || len(c.Items) == 0 {
@@ -63,6 +66,9 @@ type Transition struct {
 	Timestamp time.Time `json:"timestamp"`
 }
 
+// AggregateID returns the order's id.
+func (t Transition) AggregateID() string { return t.OrderID }
+
 // Validate checks what every reader relies on.
 func (t Transition) Validate() error {
 	if t.OrderID == "" {
@@ -75,15 +81,6 @@ func (t Transition) Validate() error {
 }
 
 const maxReason = 500
-
-// About returns the transition that an event of any step carries.
-func (t Transition) About() Transition { return t }
-
-// Moved is an event by which an order takes a step.
-type Moved interface {
-	event.Data
-	About() Transition
-}
 
 // Confirmed says that a pending order was accepted.
 type Confirmed struct{ Transition }

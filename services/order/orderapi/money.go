@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bojanz/currency"
 
@@ -14,10 +15,19 @@ import (
 const (
 	maxDigits   = 18
 	maxFraction = 6
+	maxQuantity = 1_000_000
 )
 
-// Total returns the exact sum of price × quantity, or what is wrong with items: at
-// least one, quantities from 1, prices that are not negative, one currency.
+// Limits of size, as in the tags of [Item] and [CreateRequest], which only requests
+// are checked by: events from outside come without them.
+const (
+	maxItems   = 1000
+	maxProduct = 128
+)
+
+// Total returns the exact sum of price × quantity, or what is wrong with items: one
+// to a thousand, quantities from 1 to a million, prices in plain digits that are not
+// negative, one currency.
 func Total(items []Item) (currency.Amount, []endpoint.FieldError) {
 	var (
 		total currency.Amount
@@ -29,25 +39,24 @@ func Total(items []Item) (currency.Amount, []endpoint.FieldError) {
 	if len(items) == 0 {
 		return total, []endpoint.FieldError{{Field: "items", Message: "needs at least one item"}}
 	}
+	if len(items) > maxItems {
+		return total, []endpoint.FieldError{{Field: "items", Message: fmt.Sprintf("has more than %d items", maxItems)}}
+	}
 	for i, item := range items {
-		if item.ProductID == "" {
+		switch {
+		case item.ProductID == "":
 			refuse(i, "product_id", "is required")
+		case utf8.RuneCountInString(item.ProductID) > maxProduct:
+			refuse(i, "product_id", "has more than %d characters", maxProduct)
 		}
-		if item.Quantity < 1 {
+		switch {
+		case item.Quantity < 1:
 			refuse(i, "quantity", "must be 1 or more")
+		case item.Quantity > maxQuantity:
+			refuse(i, "quantity", "must be %d or less", maxQuantity)
 		}
-		switch whole, fraction, _ := strings.Cut(item.Price.Number(), "."); {
-		case item.Price.CurrencyCode() == "":
-			refuse(i, "price", "is required")
-			continue
-		case item.Price.IsNegative():
-			refuse(i, "price", "must not be negative")
-			continue
-		case len(whole)+len(fraction) > maxDigits || len(fraction) > maxFraction || strings.ContainsAny(item.Price.Number(), "eE"):
-			refuse(i, "price.number", "has more than %d digits, or more than %d after the point", maxDigits, maxFraction)
-			continue
-		case item.Price.CurrencyCode() != items[0].Price.CurrencyCode():
-			refuse(i, "price.currency", "differs from the first item's")
+		if member, message := checkPrice(item.Price, items[0].Price.CurrencyCode()); message != "" {
+			refuse(i, member, "%s", message)
 			continue
 		}
 		line, err := item.Price.Mul(strconv.FormatInt(item.Quantity, 10))
@@ -63,4 +72,23 @@ func Total(items []Item) (currency.Amount, []endpoint.FieldError) {
 		}
 	}
 	return total, wrong
+}
+
+// checkPrice returns what is wrong with a price, and with which member of its item;
+// no message when it is fine.
+func checkPrice(price currency.Amount, currencyCode string) (member, message string) {
+	switch whole, fraction, _ := strings.Cut(price.Number(), "."); {
+	case price.CurrencyCode() == "":
+		return "price", "is required"
+	case price.IsNegative():
+		return "price", "must not be negative"
+	case strings.Trim(whole+fraction, "0123456789") != "": // an exponent, NaN, Infinity
+		return "price.number", "is not written in plain digits"
+	case len(whole)+len(fraction) > maxDigits || len(fraction) > maxFraction:
+		return "price.number", fmt.Sprintf("has more than %d digits, or more than %d after the point", maxDigits, maxFraction)
+	case price.CurrencyCode() != currencyCode:
+		return "price.currency", "differs from the first item's"
+	default:
+		return "", ""
+	}
 }

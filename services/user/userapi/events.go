@@ -11,7 +11,7 @@ import (
 
 // Events are the types in the history of users.
 var Events = event.NewRegistry("user",
-	event.Define[Created](1),
+	event.Define[Created](1).First(),
 )
 
 // Created says that a user exists from now on. It holds no password.
@@ -24,6 +24,9 @@ type Created struct {
 
 // EventType returns the wire name.
 func (Created) EventType() string { return "user.created" }
+
+// AggregateID returns the user's id.
+func (c Created) AggregateID() string { return c.UserID }
 
 // Validate checks what every reader relies on.
 func (c Created) Validate() error {

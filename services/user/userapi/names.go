@@ -35,8 +35,11 @@ func CheckNames(username, email string) []endpoint.FieldError {
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
-// Normalize returns the form in which names are compared: Unicode NFKC, case folded.
-// Two names with one form belong to one user.
+// Normalize returns the form in which names are compared: case folded, in Unicode
+// NFKC. Two names with one form belong to one user. Folding alone would swap the cases
+// of Cherokee letters, so the result is lowered; and it can take marks apart, so they
+// are composed again.
 func Normalize(name string) string {
-	return cases.Fold().String(norm.NFKC.String(name))
+	folded := cases.Fold().String(norm.NFKC.String(name))
+	return norm.NFKC.String(strings.ToLower(folded))
 }

@@ -1,0 +1,197 @@
+package system_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The process is killed at random moments under load and started again on the same
+// data. Clients repeat what was not answered, under the same idempotency key, and
+// leave what had none. In the end everything is there that was acknowledged, once.
+func TestKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	const clients, pace = 16, 60 * time.Millisecond
+	rounds := 15
+	if testing.Short() {
+		rounds = 4
+	}
+	number := *seed
+	if number == 0 {
+		number = rand.Uint64()
+	}
+	t.Logf("seed %d", number)
+	random := rand.New(rand.NewPCG(number, 0))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+
+	data, at, stop := t.TempDir(), newTarget(), make(chan struct{})
+	market := &market{names: make([]string, 30)}
+	for i := range market.names {
+		market.names[i] = fmt.Sprint("wanted-", i)
+	}
+	all := make([]*client, clients)
+	var working sync.WaitGroup
+	t.Cleanup(working.Wait)
+	for i := range all {
+		c := &client{
+			t: t, name: fmt.Sprint("c", i), random: rand.New(rand.NewPCG(number, uint64(i)+1)), target: at, market: market,
+			http: &http.Client{Transport: &http.Transport{}}, answers: make(map[int]int),
+		}
+		all[i] = c
+		working.Go(func() { c.work(ctx, pace, stop) })
+	}
+	for round := range rounds {
+		if round%4 == 3 { // not even a start is safe
+			p := launch(t, nil, "--data", data)
+			lives(t, p, time.Duration(random.Int64N(int64(250*time.Millisecond))))
+			p.kill()
+		}
+		p := start(t, nil, "--data", data)
+		at.set(p.said(t, "HTTP"))
+		lives(t, p, lifetime(random, round))
+		at.hurry()
+		lives(t, p, 10*time.Millisecond+time.Duration(random.Int64N(int64(60*time.Millisecond))))
+		p.kill()
+		if err := errorLines(p.stderr.String()); err != nil {
+			t.Errorf("round %d: %v", round, err)
+		}
+	}
+	p := start(t, nil, "--data", data)
+	at.set(p.said(t, "HTTP"))
+	lives(t, p, 200*time.Millisecond)
+	close(stop)
+	working.Wait()
+
+	var commands []command
+	answers, lost := make(map[int]int), 0
+	for _, c := range all {
+		commands = append(commands, c.commands...)
+		lost += c.lost
+		for status, n := range c.answers {
+			answers[status] += n
+		}
+		c.http.CloseIdleConnections()
+	}
+	t.Logf("%d rounds; answers by status %v, %d requests without one", rounds, answers, lost)
+	checkEverything(ctx, t, p, data, commands)
+	if err := errorLines(p.stop(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// lifetime is how long the process of a round lives: mostly shorter, at times longer
+// than the handlers' acknowledgement wait, after which they work off what the process
+// before had in hand.
+func lifetime(random *rand.Rand, round int) time.Duration {
+	if round%5 == 4 {
+		return 5*time.Second + time.Duration(random.Int64N(int64(1500*time.Millisecond)))
+	}
+	return 50*time.Millisecond + time.Duration(random.Int64N(int64(1200*time.Millisecond)))
+}
+
+// lives returns after d; a process that ends before fails the test.
+func lives(t *testing.T, p *process, d time.Duration) {
+	t.Helper()
+	select {
+	case <-time.After(d):
+	case <-p.exited:
+		t.Fatalf("exit code %d: %s", p.cmd.ProcessState.ExitCode(), p.stderr.String())
+	}
+}
+
+// checkEverything waits until all is caught up, and holds what clients know, history,
+// read models, mails and dead letters against each other.
+func checkEverything(ctx context.Context, t *testing.T, p *process, data string, commands []command) {
+	t.Helper()
+	js := p.jetStream(t)
+	users := history(ctx, t, js, "USERS", "user")
+	orders := history(ctx, t, js, "ORDERS", "order")
+	expected := letters(users, orders)
+	began := time.Now()
+	awaitNotifications(ctx, t, js, expected)
+	awaitSettled(ctx, t, js, "USERS", "notification-users")
+	awaitSettled(ctx, t, js, "ORDERS", "notification-orders")
+	t.Logf("caught up %s after the load ended", time.Since(began).Round(time.Millisecond))
+
+	notifications := history(ctx, t, js, "NOTIFICATIONS", "notification")
+	checkCommands(t, commands, slices.Concat(users, orders))
+	checkVersions(t, users)
+	checkVersions(t, orders)
+	checkVersions(t, notifications)
+	checkUnique(t, users)
+	checkNotifications(t, notifications, expected)
+	checkMails(t, mailFolder(data), expected)
+	checkModels(ctx, t, js, users, orders, notifications)
+	checkOverHTTP(t, p.said(t, "HTTP"), orders, foldOrders(orders))
+	checkLogins(ctx, t, js, users)
+	dead, err := js.Stream(ctx, "DEADLETTERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := dead.CachedInfo().State.Msgs; n > 0 {
+		t.Errorf("%d dead letters", n)
+		for msg := range stored(ctx, t, js, "DEADLETTERS", ">") {
+			t.Logf("%s: %s", msg.Subject(), msg.Data())
+		}
+	}
+	t.Logf("%d users, %d order events, %d notifications", len(users), len(orders), len(notifications))
+}
+
+// awaitNotifications returns once each of these is recorded.
+func awaitNotifications(ctx context.Context, t *testing.T, js jetstream.JetStream, expected map[string]letter) {
+	t.Helper()
+	missing := make(map[string]bool, len(expected))
+	for id := range expected {
+		missing[id] = true
+	}
+	consumer, err := js.OrderedConsumer(ctx, "NOTIFICATIONS", jetstream.OrderedConsumerConfig{FilterSubjects: []string{"notification.*.*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := consumer.Messages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer messages.Stop()
+	for len(missing) > 0 {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			t.Fatalf("%d of %d notifications are missing: %v", len(missing), len(expected), err)
+		}
+		delete(missing, record(t, msg).id)
+	}
+}
+
+// awaitSettled returns once a group has acknowledged all there is for it. Nobody
+// tells, so it looks.
+func awaitSettled(ctx context.Context, t *testing.T, js jetstream.JetStream, stream, name string) {
+	t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	consumer, err := js.Consumer(ctx, stream, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		info, err := consumer.Info(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.NumPending == 0 && info.NumAckPending == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("group %s: %d to deliver, %d to acknowledge", name, info.NumPending, info.NumAckPending)
+		}
+	}
+}
