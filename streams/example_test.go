@@ -22,6 +22,7 @@ func ExampleLoad() {
 		fmt.Println(c.Stream, "→", c.Config.Durable)
 	}
 	// Output:
+	// KV_order-snapshots [$KV.order-snapshots.>]
 	// KV_order-users [$KV.order-users.>]
 	// KV_orders [$KV.orders.>]
 	// ORDERS [order.*.* order.*.*.*]

@@ -34,6 +34,7 @@ var (
 const (
 	BucketUsers             = "users"              // read model of the user service
 	BucketOrders            = "orders"             // read model of the order service
+	BucketOrderSnapshots    = "order-snapshots"    // states of orders with long histories
 	BucketOrderUsers        = "order-users"        // the order service's replica of users
 	BucketNotifications     = "notifications"      // read model of the notification service
 	BucketNotificationUsers = "notification-users" // the notification service's replica of users

@@ -118,7 +118,7 @@ func TestBucketsOpenAsBuckets(t *testing.T) {
 	set := load(t, owners...)
 	mustReconcile(t, js, set)
 	buckets := []string{
-		streams.BucketUsers, streams.BucketOrders, streams.BucketOrderUsers, streams.BucketNotifications,
+		streams.BucketUsers, streams.BucketOrders, streams.BucketOrderSnapshots, streams.BucketOrderUsers, streams.BucketNotifications,
 		streams.BucketNotificationUsers, streams.BucketPasswords, streams.BucketUserKeys,
 	}
 	for _, name := range buckets {

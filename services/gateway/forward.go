@@ -77,8 +77,8 @@ func forwardedHeader(req *http.Request, r route) (nats.Header, error) {
 	return h, nil
 }
 
-// body reads the request's body within limits of size and time.
-func (g *Gateway) body(w http.ResponseWriter, req *http.Request) ([]byte, error) {
+// read reads the request's body within limits of size and time.
+func (g *Gateway) read(w http.ResponseWriter, req *http.Request) ([]byte, error) {
 	control := http.NewResponseController(w)
 	if err := control.SetReadDeadline(time.Now().Add(g.cfg.Timeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return nil, err
@@ -93,8 +93,14 @@ func (g *Gateway) body(w http.ResponseWriter, req *http.Request) ([]byte, error)
 	if err := control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return nil, err
 	}
-	if len(body) == 0 {
-		return nil, nil
+	return body, nil
+}
+
+// body reads the JSON body of a request for an endpoint.
+func (g *Gateway) body(w http.ResponseWriter, req *http.Request) ([]byte, error) {
+	body, err := g.read(w, req)
+	if err != nil || len(body) == 0 {
+		return nil, err
 	}
 	switch req.Method {
 	case http.MethodGet, http.MethodHead, http.MethodDelete:

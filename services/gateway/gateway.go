@@ -20,6 +20,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"sluice/pkg/endpoint"
 )
 
@@ -28,6 +30,11 @@ type Config struct {
 	Addr   string // where to listen, "127.0.0.1:8080"; port 0 takes a free one
 	Caller *endpoint.Caller
 	Routes []endpoint.Spec // those without HTTP are left out
+
+	// Intakes are the streams, by entity, that take CloudEvents from outside; without
+	// any there is no route for events. They are published through JetStream.
+	Intakes   map[string]string
+	JetStream jetstream.JetStream
 
 	Log     *slog.Logger                // default: discards
 	Ready   func(context.Context) error // one more condition for /readyz; nil means none
@@ -67,6 +74,9 @@ func New(cfg Config) *Gateway {
 	g := &Gateway{cfg: cfg, mux: http.NewServeMux(), unused: make(map[net.Conn]struct{})}
 	g.mux.HandleFunc("GET /healthz", g.healthz)
 	g.mux.HandleFunc("GET /readyz", g.readyz)
+	if len(cfg.Intakes) > 0 {
+		g.mux.HandleFunc("POST "+eventsPath, g.accept)
+	}
 	for _, spec := range cfg.Routes {
 		if spec.HTTP == "" {
 			continue

@@ -8,6 +8,7 @@ import (
 	"sluice/services/notification/notificationapi"
 	"sluice/services/order/orderapi"
 	"sluice/services/user/userapi"
+	"sluice/streams"
 )
 
 // Service is the gateway.
@@ -16,7 +17,12 @@ var Service = app.Service{Name: "gateway", Run: run}
 func run(ctx context.Context, env app.Env) error {
 	g := New(Config{
 		Addr: env.HTTPAddr, Caller: env.Caller, Log: env.Log, Ready: env.Ready,
-		Routes:    slices.Concat(userapi.Routes, orderapi.Routes, notificationapi.Routes),
+		Routes: slices.Concat(userapi.Routes, orderapi.Routes, notificationapi.Routes),
+		Intakes: map[string]string{
+			streams.Users.Entity:  streams.UserIntake.Stream,
+			streams.Orders.Entity: streams.OrderIntake.Stream,
+		},
+		JetStream: env.JetStream,
 		Listening: func(address string) { env.Announce("HTTP", "http://"+address) },
 	})
 	return env.Run(ctx, g)

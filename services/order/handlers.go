@@ -71,8 +71,16 @@ func (h handlers) move(ctx context.Context, id string, origin *event.Event, e ev
 }
 
 // get answers from the read model, and from the history when the model has not got
-// there yet.
+// there yet or the past is asked for.
 func (h handlers) get(ctx context.Context, req orderapi.GetRequest) (orderapi.Order, error) {
+	switch {
+	case req.Version > 0:
+		past, err := h.orders.GetVersion(ctx, req.ID, req.Version)
+		return past.State, notFound(err)
+	case !req.At.IsZero():
+		past, err := h.orders.GetAt(ctx, req.ID, req.At)
+		return past.State, notFound(err)
+	}
 	if err := h.view.Await(ctx); err != nil {
 		return orderapi.Order{}, err
 	}
@@ -98,7 +106,7 @@ func (h handlers) list(ctx context.Context, req orderapi.ListRequest) (orderapi.
 	return orderapi.ListResponse{Items: items, Next: next}, err
 }
 
-func (h handlers) history(ctx context.Context, req orderapi.GetRequest) (orderapi.HistoryResponse, error) {
+func (h handlers) history(ctx context.Context, req orderapi.HistoryRequest) (orderapi.HistoryResponse, error) {
 	events, err := h.orders.History(ctx, req.ID)
 	return orderapi.HistoryResponse{Items: events}, notFound(err)
 }

@@ -30,8 +30,9 @@ func run(ctx context.Context, env app.Env) error {
 	following := view.Follow(store, projection.Config{Log: env.Log})
 	replica := projection.KV(env.JetStream, streams.BucketOrderUsers, replicate)
 	replicating := replica.Follow(eventstore.New(env.JetStream, streams.Users, userapi.Events), projection.Config{Log: env.Log})
+	orders := aggregate.New(store, apply)
 	h := handlers{
-		orders: aggregate.New(store, apply), view: view,
+		orders: orders, view: view,
 		users: users{caller: env.Caller, replica: replica},
 	}
 
@@ -40,6 +41,7 @@ func run(ctx context.Context, env app.Env) error {
 		return fmt.Errorf("connect: %w", err)
 	}
 	return env.Run(ctx,
+		orders.Snapshots(streams.BucketOrderSnapshots, aggregate.SnapshotConfig{Log: env.Log}),
 		following,
 		replicating,
 		bus.Consume(env.JetStream, streams.OrderGuard, bus.Config{Log: env.Log},

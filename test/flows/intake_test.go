@@ -173,7 +173,7 @@ func TestIntakeRefusesWithTheReason(t *testing.T) {
 		{"endless price", "order.created", bytes.ReplaceAll(bytes.ReplaceAll(good.structured(), []byte("19.99"), []byte("Infinity")), []byte("39.98"), []byte("Infinity")), "price"},
 		{"price with a huge exponent", "order.created", bytes.ReplaceAll(bytes.ReplaceAll(good.structured(), []byte("19.99"), []byte("1e100000")), []byte("39.98"), []byte("2e100000")), "price"},
 		{"long product", "order.created", with(good, `"p-1"`, `"`+strings.Repeat("p", 129)+`"`), "product_id"},
-		{"data of another order", "order.created", with(good, `"order_id":"`+id, `"order_id":"`+event.NewID()), "order_id"},
+		{"data of another order", "order.created", with(good, `"order_id":"`+id, `"order_id":"`+event.NewID()), "another aggregate"},
 		{"newer schema", "order.created", with(good, `"type"`, `"dataschema":"sluice:/schemas/order.created/v2","type"`), "newer"},
 		{"unknown user", "order.created", stranger.structured(), "User not found"},
 		{"taken e-mail", "user.created", taken.structured(), "email is already taken"},

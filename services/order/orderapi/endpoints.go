@@ -17,7 +17,7 @@ var (
 	}
 	Get = endpoint.Method[GetRequest, Order]{
 		Service: "order", Name: "get", HTTP: "GET /v1/orders/{id}", Idempotent: true,
-		Description: "Returns one order.",
+		Description: "Returns one order, as it is or as it was at a version or a time.",
 	}
 	List = endpoint.Method[ListRequest, ListResponse]{
 		Service: "order", Name: "list", HTTP: "GET /v1/users/{user_id}/orders", Idempotent: true,
@@ -39,7 +39,7 @@ var (
 		Service: "order", Name: "cancel", HTTP: "POST /v1/orders/{id}/cancel", Idempotent: true,
 		Description: "Calls off a pending or confirmed order.",
 	}
-	History = endpoint.Method[GetRequest, HistoryResponse]{
+	History = endpoint.Method[HistoryRequest, HistoryResponse]{
 		Service: "order", Name: "history", HTTP: "GET /v1/orders/{id}/history", Idempotent: true,
 		Description: "Returns every event of one order, the oldest first.",
 	}
@@ -86,8 +86,24 @@ func (r CreateRequest) Validate() []endpoint.FieldError {
 	return wrong
 }
 
-// GetRequest asks for one order.
+// GetRequest asks for one order: as it is, or as it was. Version and At exclude each
+// other.
 type GetRequest struct {
+	ID      string    `json:"id" validate:"required,max=128"`
+	Version uint64    `json:"version,omitzero"` // right after that event, from 1
+	At      time.Time `json:"at,omitzero"`      // with all that had happened by then
+}
+
+// Validate checks what the tags can't say.
+func (r GetRequest) Validate() []endpoint.FieldError {
+	if r.Version > 0 && !r.At.IsZero() {
+		return []endpoint.FieldError{{Field: "at", Message: "excludes version"}}
+	}
+	return nil
+}
+
+// HistoryRequest asks for every event of one order.
+type HistoryRequest struct {
 	ID string `json:"id" validate:"required,max=128"`
 }
 
