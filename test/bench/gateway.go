@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// gateways: orders over HTTP, through the gateway and through a hand-written handler
+// that makes the same NATS request. Behind both is the order service, so the ratio
+// tells what the gateway adds and not what an order costs.
+func gateways() []contest {
+	var all []contest
+	for _, callers := range []int{1, 16} {
+		for _, verb := range []string{http.MethodPost, http.MethodGet} {
+			all = append(all, contest{
+				name: fmt.Sprintf("http/%s order/%d", verb, callers), metrics: []metric{{unit: "req/s"}},
+				prepare: func(ctx context.Context, r *rig) (field, error) { return requesting(ctx, r, verb, callers) },
+			})
+		}
+	}
+	return all
+}
+
+func requesting(ctx context.Context, r *rig, verb string, callers int) (field, error) {
+	if _, err := r.jetStream(ctx); err != nil {
+		return field{}, err
+	}
+	services, err := r.launch(ctx, modeServices, r.url)
+	if err != nil {
+		return field{}, err
+	}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}}
+	r.closers = append(r.closers, func() error {
+		client.CloseIdleConnections()
+		return nil
+	})
+	shop := shop{client, services.said["HTTP"]}
+	order, id, err := shop.open(ctx)
+	if err != nil {
+		return field{}, err
+	}
+	each := r.size(2_000/callers, 10)
+	turn := func(base string) round {
+		s := shop
+		s.base = base
+		request := func(ctx context.Context, _ int) error {
+			_, _, err := s.do(ctx, call{verb: verb, path: "/v1/orders/" + id, want: http.StatusOK})
+			return err
+		}
+		if verb == http.MethodPost {
+			request = func(ctx context.Context, _ int) error {
+				_, _, err := s.do(ctx, order)
+				return err
+			}
+		}
+		return func(ctx context.Context, _ int) ([]float64, error) {
+			all, err := crew(callers, func() (writer, error) { return request, nil })
+			if err != nil {
+				return nil, err
+			}
+			return together(ctx, all, each)
+		}
+	}
+	return field{ours: turn(shop.base), peers: []peer{{"net/http", turn(services.said["Plain"])}}}, nil
+}
+
+// shop is an HTTP server with the routes of orders.
+type shop struct {
+	client *http.Client
+	base   string
+}
+
+type call struct {
+	verb, path string
+	body       []byte
+	after      string // a position the answer must have reached
+	want       int
+}
+
+const positionHeader = "Sluice-Position"
+
+// open registers a user, places an order and waits until both can be read. It returns
+// the call that places another order.
+func (s shop) open(ctx context.Context) (order call, id string, err error) {
+	user := []byte(`{"username":"bench","email":"bench@example.com","password":"correct horse"}`)
+	userID, err := s.create(ctx, call{verb: http.MethodPost, path: "/v1/users", body: user, want: http.StatusCreated})
+	if err != nil {
+		return call{}, "", err
+	}
+	order = call{verb: http.MethodPost, path: "/v1/orders", want: http.StatusCreated, body: []byte(
+		`{"user_id":"` + userID + `","items":[{"product_id":"book","quantity":2,"price":{"number":"19.99","currency":"EUR"}}]}`)}
+	id, err = s.create(ctx, order)
+	return order, id, err
+}
+
+func (s shop) create(ctx context.Context, c call) (id string, err error) {
+	body, position, err := s.do(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	var made struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(body, &made); err != nil {
+		return "", err
+	}
+	_, _, err = s.do(ctx, call{verb: http.MethodGet, path: c.path + "/" + made.ID, after: position, want: http.StatusOK})
+	return made.ID, err
+}
+
+func (s shop) do(ctx context.Context, c call) (body []byte, position string, err error) {
+	req, err := http.NewRequestWithContext(ctx, c.verb, s.base+c.path, bytes.NewReader(c.body))
+	if err != nil {
+		return nil, "", err
+	}
+	if c.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.after != "" {
+		req.Header.Set(positionHeader, c.after)
+	}
+	res, err := s.client.Do(req)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { err = errors.Join(err, res.Body.Close()) }()
+	body, err = io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != c.want {
+		err = fmt.Errorf("%s %s: %s: %s", c.verb, c.path, res.Status, body)
+	}
+	return body, res.Header.Get(positionHeader), err
+}
