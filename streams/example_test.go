@@ -28,6 +28,7 @@ func ExampleLoad() {
 	// ORDERS [order.*.* order.*.*.*]
 	// ORDERS_INTAKE [order.*]
 	// DEADLETTERS [deadletter.>]
+	// KV_schemas [$KV.schemas.>]
 	// reads USERS
 	// ORDERS → order-guard
 	// ORDERS_INTAKE → order-intake

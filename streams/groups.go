@@ -1,6 +1,10 @@
 package streams
 
-import "sluice/pkg/bus"
+import (
+	"math"
+
+	"sluice/pkg/bus"
+)
 
 // Groups of handlers that take what outsiders publish on two-token subjects.
 var (
@@ -14,6 +18,10 @@ var (
 	OrderGuard        = bus.Group{Stream: "ORDERS", Name: "order-guard"}
 	NotificationGuard = bus.Group{Stream: "NOTIFICATIONS", Name: "notification-guard"}
 )
+
+// UserErasure deletes what there is of erased users. It does not give up: a dead
+// letter would leave personal data where it is.
+var UserErasure = bus.Group{Stream: "USERS", Name: "user-erasure", MaxAttempts: math.MaxInt32}
 
 // Groups that react to the events of other services.
 var (

@@ -50,7 +50,7 @@ func TestChangesThatCouldLoseSomethingAreRefused(t *testing.T) {
 		{"subject_delete_marker_ttl", "0", "1000000000", sc(func(s *jetstream.StreamConfig) { s.SubjectDeleteMarkerTTL = time.Second })},
 		{"allow_msg_schedules", "false", "true", sc(func(s *jetstream.StreamConfig) { s.AllowMsgSchedules = true })},
 		{"allow_msg_counter", "false", "true", sc(func(s *jetstream.StreamConfig) { s.AllowMsgCounter = true })},
-		{"allow_batched", "false", "true", sc(func(s *jetstream.StreamConfig) { s.AllowBatchPublish = true })},
+		{"allow_batched", "true", "false", sc(func(s *jetstream.StreamConfig) { s.AllowBatchPublish = false })},
 		{"persist_mode", `"default"`, `"async"`, sc(func(s *jetstream.StreamConfig) { s.PersistMode = jetstream.AsyncPersistMode })},
 		{"no_ack", "false", "true", sc(func(s *jetstream.StreamConfig) { s.NoAck = true })},
 		{"sealed", "false", "true", sc(func(s *jetstream.StreamConfig) { s.Sealed = true })},

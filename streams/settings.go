@@ -36,6 +36,7 @@ var streamRules = map[string]rule{
 	"duplicate_window":     raise(0),
 	"allow_direct":         switchOn,
 	"allow_atomic":         switchOn,
+	"allow_batched":        switchOn,
 	"num_replicas":         atLeast,
 	"placement":            leave,
 }

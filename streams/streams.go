@@ -30,7 +30,7 @@ var (
 	Notifications = eventstore.Stream{Name: "NOTIFICATIONS", Entity: "notification"}
 )
 
-// KV buckets. Each belongs to one service, and nobody else reads it.
+// KV buckets. Each but the last belongs to one service, and nobody else reads it.
 const (
 	BucketUsers             = "users"              // read model of the user service
 	BucketOrders            = "orders"             // read model of the order service
@@ -40,6 +40,7 @@ const (
 	BucketNotificationUsers = "notification-users" // the notification service's replica of users
 	BucketPasswords         = "passwords"          // the user service's password hashes
 	BucketUserKeys          = "user-keys"          // the user service's own keys
+	BucketSchemas           = "schemas"            // JSON Schemas of all services' events, for everybody
 )
 
 // DeadLetters is the name of the stream that keeps what handlers gave up on.

@@ -31,6 +31,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -68,16 +69,29 @@ func New[S any](store *eventstore.Store, apply func(state S, e event.Event, data
 // Command asks one aggregate for one decision.
 type Command[S any] struct {
 	ID string
+	// Create says that the aggregate should not exist yet: nothing is read before the
+	// append, which finds out if it does.
+	Create bool
 	// Decide returns what happens, in order. No events and no error means that there
 	// is nothing to do. Its error is returned by Do as it is, after it was confirmed
 	// on the latest state.
 	Decide func(state S) ([]event.Data, error)
 	// Claims are stored with the events, when there are any.
 	Claims []eventstore.Claim
+	// ClaimsOn, when set, returns more claims, those that depend on the state: what an
+	// aggregate holds and gives back. It must be pure, as Decide.
+	ClaimsOn func(state S) []eventstore.Claim
 	// Origin, when set, is the outsider's event that the decision takes in: its one
 	// event keeps the id, source and time, so that it counts once however often it
 	// comes.
 	Origin *event.Event
+}
+
+func (c Command[S]) claims(state S) []eventstore.Claim {
+	if c.ClaimsOn == nil {
+		return c.Claims
+	}
+	return append(slices.Clip(c.Claims), c.ClaimsOn(state)...)
 }
 
 // Result is the state after a command, or as it was loaded.
@@ -136,7 +150,10 @@ func (a *Aggregates[S]) Do(ctx context.Context, c Command[S]) (Result[S], error)
 
 func (a *Aggregates[S]) do(ctx context.Context, c Command[S]) (Result[S], error) {
 	r := a.cache.get(c.ID)
-	if r == nil {
+	switch {
+	case r == nil && c.Create:
+		r = &root[S]{}
+	case r == nil:
 		var err error
 		if r, err = a.load(ctx, c.ID); err != nil {
 			return Result[S]{}, err
@@ -167,9 +184,10 @@ func (a *Aggregates[S]) do(ctx context.Context, c Command[S]) (Result[S], error)
 		if err != nil {
 			return Result[S]{}, err
 		}
-		tail, err := a.store.Append(ctx, c.ID, r.tail, events, c.Claims...)
+		tail, err := a.store.Append(ctx, c.ID, r.tail, events, c.claims(r.state)...)
 		if err == nil {
-			return a.appended(c.ID, r, events, data, tail), nil
+			next := a.appended(r, events, data, tail, meta.Keyed || c.Origin != nil)
+			return a.keep(c.ID, r, next, events), nil
 		}
 		conflict, ok := errors.AsType[*eventstore.ConflictError](err)
 		if !ok || attempt == attempts {
@@ -185,13 +203,25 @@ func (a *Aggregates[S]) do(ctx context.Context, c Command[S]) (Result[S], error)
 	}
 }
 
-// appended notes what the command did and answers it.
-func (a *Aggregates[S]) appended(id string, r *root[S], events []event.Event, data []event.Data, tail eventstore.Tail) Result[S] {
+// appended returns r after events. Only those of a command that may come again need
+// be recognised.
+func (a *Aggregates[S]) appended(r *root[S], events []event.Event, data []event.Data, tail eventstore.Tail, mayRepeat bool) *root[S] {
+	if !mayRepeat {
+		next := &root[S]{state: r.state, tail: tail, marks: r.marks}
+		for i, e := range events {
+			next.state = a.apply(next.state, e, data[i])
+		}
+		return next
+	}
 	recorded := make([]eventstore.Recorded, len(events))
 	for i := range events {
 		recorded[i] = eventstore.Recorded{Event: events[i], Data: data[i]}
 	}
-	next := a.after(r, recorded, tail)
+	return a.after(r, recorded, tail)
+}
+
+// keep remembers next, which events made of r, and answers the command.
+func (a *Aggregates[S]) keep(id string, r, next *root[S], events []event.Event) Result[S] {
 	next.marks = recent(next.marks, time.Now())
 	a.cache.put(id, next)
 	if s := a.snapshots.Load(); s != nil {

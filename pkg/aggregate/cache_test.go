@@ -156,3 +156,29 @@ func TestRepeatOfAnOldCommandGetsTheStateOfThen(t *testing.T) {
 	}
 	w.wantCount(t, "a", 7, 8)
 }
+
+func TestCreatingReadsNothingUnlessItExists(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	reads := w.reads(t)
+	create := aggregate.Command[counter]{ID: "a", Create: true, Decide: open(3)}
+	if _, err := w.all.Do(t.Context(), create); err != nil {
+		t.Fatal(err)
+	}
+	if n := reads(); n != 0 {
+		t.Errorf("creating read %d times", n)
+	}
+	for name, all := range map[string]*aggregate.Aggregates[counter]{"in memory": w.all, "elsewhere": aggregate.New(w.store, apply)} {
+		if _, err := all.Do(t.Context(), create); !errors.Is(err, errOpen) {
+			t.Errorf("%s: creating what exists: %v", name, err)
+		}
+	}
+	keyed := event.WithMetadata(t.Context(), event.Metadata{CausationID: "command-1", Keyed: true})
+	create.ID = "b"
+	for _, repeated := range []bool{false, true} {
+		got, err := aggregate.New(w.store, apply).Do(keyed, create)
+		if err != nil || got.Repeated != repeated || got.Version != 1 {
+			t.Errorf("creating with a key: %+v, %v", got, err)
+		}
+	}
+}

@@ -3,11 +3,8 @@ package aggregate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/bus"
 	"sluice/pkg/event"
@@ -22,8 +19,9 @@ import (
 //
 //	bus.Consume(js, streams.OrderGuard, bus.Config{Log: log}, aggregate.Guard(store, streams.OrderGuard, log))
 //
-// A genuine event of a type or version that this program does not know is left
-// alone: a later release may have written it. Running twice is safe: the dead letter
+// A genuine event that this program cannot read (see [event.Unreadable]) is left alone:
+// a later release may have written it. What lies before the event that erased its
+// aggregate is deleted without a dead letter. Running twice is safe: the dead letter
 // has one id, and deleting what is deleted changes nothing.
 func Guard(store *eventstore.Store, group bus.Group, log *slog.Logger) bus.Handler {
 	reader := store.Reader()
@@ -31,9 +29,11 @@ func Guard(store *eventstore.Store, group bus.Group, log *slog.Logger) bus.Handl
 		_, err := reader.Check(ctx, m.Subject, m.Header, m.Data, m.Sequence)
 		var foreign *eventstore.ForeignError
 		switch {
-		case errors.Is(err, event.ErrUnknownType) || errors.Is(err, event.ErrNewerVersion):
-			log.WarnContext(ctx, "event of a later release", "stream", m.Stream, "sequence", m.Sequence, "reason", err)
+		case event.Unreadable(err):
+			log.WarnContext(ctx, "event that this release cannot read", "stream", m.Stream, "sequence", m.Sequence, "reason", err)
 			return nil
+		case eventstore.IsErased(err):
+			return overwrite(ctx, store, m) // a dead letter would keep what is to be forgotten
 		case !errors.As(err, &foreign):
 			return err
 		}
@@ -46,26 +46,14 @@ func Guard(store *eventstore.Store, group bus.Group, log *slog.Logger) bus.Handl
 		if err := bus.PublishDeadLetter(ctx, store.JetStream(), letter); err != nil {
 			return err
 		}
-		if err := remove(ctx, store.JetStream(), m); err != nil {
-			return fmt.Errorf("remove foreign message %d: %w", m.Sequence, err)
+		if err := overwrite(ctx, store, m); err != nil {
+			return err
 		}
 		log.WarnContext(ctx, "foreign message removed from history", "stream", m.Stream, "sequence", m.Sequence)
 		return nil
 	})
 }
 
-// remove deletes a message and overwrites it. One that is gone already is fine.
-func remove(ctx context.Context, js jetstream.JetStream, m bus.Message) error {
-	stream, err := js.Stream(ctx, m.Stream)
-	if err != nil {
-		return err
-	}
-	err = stream.SecureDeleteMsg(ctx, m.Sequence)
-	if err == nil {
-		return nil
-	}
-	if _, lookErr := stream.GetMsg(ctx, m.Sequence); errors.Is(lookErr, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	return err
+func overwrite(ctx context.Context, store *eventstore.Store, m bus.Message) error {
+	return eventstore.Overwrite(ctx, store.JetStream(), m.Stream, m.Sequence)
 }

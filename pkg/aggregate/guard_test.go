@@ -21,13 +21,18 @@ import (
 // consume runs handlers on a durable consumer of the group until the test ends.
 func (w *world) consume(t *testing.T, g bus.Group, filter string, key func(bus.Message) string, h bus.Handler) {
 	t.Helper()
+	w.consumeWith(t, g, filter, bus.Config{Key: key}, h)
+}
+
+func (w *world) consumeWith(t *testing.T, g bus.Group, filter string, cfg bus.Config, h bus.Handler) {
+	t.Helper()
 	_, err := w.js.CreateConsumer(t.Context(), g.Stream, jetstream.ConsumerConfig{
 		Durable: g.Name, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 5 * time.Second, MaxAckPending: 100, FilterSubject: filter,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := bus.Consume(w.js, g, bus.Config{Key: key}, h)
+	c := bus.Consume(w.js, g, cfg, h)
 	if err := c.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +119,7 @@ func TestGuard(t *testing.T) {
 	w.do(t, "a", count(1))
 
 	// A later release, with a type and a version that this one does not know.
-	later := eventstore.New(w.js, counters, event.NewRegistry("counter", event.Define[opened](1), event.Define[counted](2), event.Define[exploded](1)))
+	later := eventstore.New(w.js, counters, event.NewRegistry("counter", event.Define[opened](1), event.Define[counted](2, event.From(1, func(c counted) counted { return c })), event.Define[exploded](1)))
 	for id, data := range map[string]event.Data{"b": exploded{}, "c": counted{By: 1}} {
 		e, err := later.Registry().New(t.Context(), id, data)
 		if err != nil {

@@ -35,9 +35,13 @@ func (a *Aggregates[S]) after(r *root[S], events []eventstore.Recorded, tail eve
 	next := &root[S]{state: r.state, tail: tail, marks: slices.Clip(r.marks)}
 	for _, e := range events {
 		next.state = a.apply(next.state, e.Event, e.Data)
+		known := e.Time
+		if e.Source != a.store.Registry().Source() {
+			known = time.Now() // outsiders may say any time
+		}
 		next.marks = append(next.marks, mark{
 			ID: e.ID, Source: e.Source, CausationID: e.CausationID, Fingerprint: e.Fingerprint,
-			Version: e.Version, Sequence: e.Sequence, Time: e.Time,
+			Version: e.Version, Sequence: e.Sequence, Time: known,
 		})
 	}
 	return next

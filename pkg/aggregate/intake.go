@@ -23,14 +23,15 @@ type Taker struct {
 func Take[T event.Data](do func(ctx context.Context, e event.Of[T]) error) Taker {
 	var zero T
 	return Taker{name: zero.EventType(), do: func(ctx context.Context, e event.Event, registry *event.Registry) error {
-		if _, err := registry.DecodeStrict(e); err != nil {
-			return bus.Drop(err)
-		}
-		typed, err := event.DecodeAs[T](e)
+		data, err := registry.DecodeStrict(e)
 		if err != nil {
 			return bus.Drop(err)
 		}
-		return do(ctx, typed)
+		typed, ok := data.(T)
+		if !ok {
+			return bus.Drop(fmt.Errorf("%w: %s was read as %T, not as %T", event.ErrData, e.Type, data, typed))
+		}
+		return do(ctx, event.Of[T]{Event: e, Data: typed})
 	}}
 }
 

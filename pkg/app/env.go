@@ -24,6 +24,9 @@ type Env struct {
 	DataDir   string              // for files of the service's own; it may not exist yet
 	HTTPAddr  string              // where the gateway shall listen
 	Getenv    func(string) string
+	// SyncAlways is --sync always: the server syncs each write before it acknowledges
+	// it. With a server elsewhere it is the operator's word for how that is set.
+	SyncAlways bool
 
 	service *service
 }

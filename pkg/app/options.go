@@ -40,7 +40,7 @@ func parseOptions(p Program) (options, error) {
 	flags.StringVar(&o.http, "http", "127.0.0.1:8080", "`address` of the HTTP gateway")
 	flags.StringVar(&o.nats, "nats", "127.0.0.1:4222", "`address` where the embedded NATS server listens")
 	flags.StringVar(&o.dataDir, "data", "./data", "`folder` for the embedded server's streams, and for mails")
-	flags.StringVar(&sync, "sync", "2m", "what an acknowledged event survives: always (a power cut), or an `interval` of syncing to disk")
+	flags.StringVar(&sync, "sync", "2m", "what an acknowledged event survives: always (a power cut), or an `interval` of syncing to disk; say how a server elsewhere is set")
 	flags.StringVar(&o.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
 	flags.StringVar(&o.natsContext, "context", "", "`name` of the nats CLI context to connect with, instead of embedding a server")
 

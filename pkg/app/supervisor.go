@@ -85,7 +85,8 @@ func (s *supervisor) start(ctx context.Context, what Service) error {
 		NATS: nc, JetStream: js, Caller: endpoint.NewCaller(nc, endpoint.CallerConfig{}),
 		Log:     s.log.With("service", what.Name),
 		DataDir: s.options.dataDir, HTTPAddr: s.options.http, Getenv: s.program.Getenv,
-		service: one,
+		SyncAlways: s.options.syncAlways,
+		service:    one,
 	}
 	go func() {
 		one.err = what.Run(run, env)

@@ -25,6 +25,10 @@ type Config struct {
 	// Default: the third token of a subject that has three (the aggregate's id), else
 	// the subject.
 	Key func(Message) string
+	// Erases overwrites each message on disk once it is handled or its dead letter is
+	// stored: for a work queue that personal data passes through, since what the server
+	// removes by itself stays on disk until it compacts the stream.
+	Erases bool
 }
 
 func (c Config) withDefaults() Config {

@@ -21,7 +21,9 @@ type Handler struct {
 }
 
 // On handles the events of type T, whose wire name it takes from T. Data that does
-// not fit T drops the event, as a retry would find the same data.
+// not fit T drops the event, as a retry would find the same data. An event of an older
+// version comes as T when [Config.Read] knows the versions, as an eventstore Reader
+// does.
 //
 // The handler may run more than once for one event: after a crash, after a lost
 // acknowledgement, and after an error. The event is the cause of what the handler
@@ -31,9 +33,6 @@ func On[T event.Data](h func(ctx context.Context, e event.Of[T]) error) Handler 
 	return Handler{eventType: zero.EventType(), event: func(ctx context.Context, e event.Event) error {
 		typed, err := event.DecodeAs[T](e)
 		if err != nil {
-			if errors.Is(err, event.ErrNewerVersion) {
-				return err
-			}
 			return dropAs(ReasonUndecodable, err)
 		}
 		return h(ctx, typed)

@@ -92,6 +92,9 @@ func (c *Consumer) rest() {
 
 // conclude does what the handler's result asks for.
 func (c *Consumer) conclude(ctx context.Context, l *lane, it *item, err error) {
+	if err == nil {
+		err = c.erase(ctx, it)
+	}
 	switch {
 	case err == nil:
 		c.settle(l, it, true)
@@ -163,6 +166,9 @@ func (c *Consumer) bury(ctx context.Context, l *lane, it *item, reason Reason, n
 	}
 	for tries := 1; ; tries++ {
 		err := c.publish(ctx, letter)
+		if err == nil {
+			err = c.erase(ctx, it)
+		}
 		if err == nil {
 			break
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"sluice/pkg/event"
 )
 
 // Method declares one endpoint: what it is called, what goes in and what comes out.
@@ -38,7 +40,7 @@ func (m Method[Req, Res]) Spec() Spec {
 	s := Spec{
 		Service: m.Service, Name: m.Name, Subject: m.Subject(), Description: m.Description,
 		HTTP: m.HTTP, Location: m.Location, Idempotent: m.Idempotent, Auth: m.Auth,
-		Request: schemaOf[Req](), Response: schemaOf[Res](),
+		Request: event.SchemaOf[Req](), Response: event.SchemaOf[Res](),
 	}
 	if err := s.check(); err != nil {
 		panic(fmt.Sprintf("endpoint %s: %v", m.Subject(), err))

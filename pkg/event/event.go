@@ -11,7 +11,12 @@
 //
 //	func (Created) EventType() string { return "order.created" }
 //
-// A [Registry] lists the types of one entity and turns data into events and back.
+// A [Registry] lists the types of one entity and turns data into events and back. A
+// type that changes gets a new schema version and an [Upcaster] from the one before,
+// which every reader's events have been through: events are written at the current
+// version, read at any older one, and never rewritten. [Registry.Schemas] says what
+// each version looks like, and [Schema.Succeed] whether a change needs a new one.
+//
 // On the wire an event is written in the binary mode of the CloudEvents NATS
 // protocol binding (attributes in ce- headers, the body is the data alone), and
 // read in binary and in structured mode: see [Encode] and [Decode].
@@ -66,6 +71,9 @@ type Event struct { //nolint:recvcheck // a value; only what reads one changes i
 
 	Stream   string // where it was read; not on the wire
 	Sequence uint64 // its stream sequence; not on the wire
+
+	typed   Data      // what typedBy made of Data
+	typedBy *Registry // nil when no registry has read the event: see Registry.Typed
 }
 
 // Of is an event whose data is decoded. The raw payload stays at Event.Data.

@@ -15,6 +15,32 @@ type bought struct {
 
 func (bought) EventType() string { return "seat.bought" }
 
+type cancelled struct {
+	Refund bool `json:"refund"`
+}
+
+func (cancelled) EventType() string { return "seat.cancelled" }
+
+// cancelledV1 is how seats were cancelled in the beginning.
+type cancelledV1 struct {
+	Fee int `json:"fee"`
+}
+
+// A type changes in a new version. What was written before is read as if it had been
+// written today.
+func ExampleFrom() {
+	seats := event.NewRegistry("seat", event.Define[cancelled](2,
+		event.From(1, func(c cancelledV1) cancelled { return cancelled{Refund: c.Fee == 0} })))
+
+	stored := event.Event{
+		Type: "seat.cancelled", Subject: "12a", DataSchema: "sluice:/schemas/seat.cancelled/v1", Data: []byte(`{"fee":0}`),
+	}
+	data, err := seats.Decode(stored)
+	fmt.Printf("%+v %v\n", data, err)
+	// Output:
+	// {Refund:true} <nil>
+}
+
 // An event is data with an envelope; on NATS the envelope is headers and the data is
 // the body.
 func Example() {

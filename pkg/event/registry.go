@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // ErrUnknownType says that a registry has no such event type.
@@ -34,20 +36,32 @@ type Identified interface {
 	AggregateID() string
 }
 
-// Definition is one entry of a [Registry]; make it with [Define].
-type Definition struct {
-	name    string
-	version int
-	first   bool
-	decode  func(e Event, opts ...json.Options) (Data, error)
+// Timed is implemented by data that says when it happened. [Registry.New] takes it for
+// the event's time.
+type Timed interface {
+	OccurredAt() time.Time
 }
 
-// Define declares the event type T at its current schema version, from 1.
-func Define[T Data](version int) Definition {
+// Definition is one entry of a [Registry]; make it with [Define].
+type Definition struct {
+	name      string
+	version   int
+	first     bool
+	data      reflect.Type
+	decode    func(e Event, opts ...json.Options) (Data, error)
+	schema    func() jsontext.Value
+	upcasters []Upcaster // by version, from 1
+}
+
+// Define declares the event type T at its current schema version, from 1. A version
+// above 1 needs an upcaster from each version before it, oldest first: see [From].
+func Define[T Data](version int, upcasters ...Upcaster) Definition {
 	var zero T
-	return Definition{name: zero.EventType(), version: version, decode: func(e Event, opts ...json.Options) (Data, error) {
-		return unmarshal[T](e, opts...)
-	}}
+	return Definition{
+		name: zero.EventType(), version: version, data: reflect.TypeFor[T](),
+		decode: func(e Event, opts ...json.Options) (Data, error) { return unmarshal[T](e, opts...) },
+		schema: eventSchema[T], upcasters: upcasters,
+	}
 }
 
 // First says that a history begins with this type and has it nowhere else. In a
@@ -67,8 +81,8 @@ type Registry struct {
 }
 
 // NewRegistry returns the registry of entity. It panics when a definition does not
-// belong to entity, is there twice or has a malformed name: these are mistakes in
-// the program, found at start-up.
+// belong to entity, is there twice, has a malformed name or lacks an upcaster: these
+// are mistakes in the program, found at start-up.
 func NewRegistry(entity string, definitions ...Definition) *Registry {
 	r := &Registry{entity: entity, byName: make(map[string]Definition, len(definitions))}
 	for _, d := range definitions {
@@ -80,6 +94,9 @@ func NewRegistry(entity string, definitions ...Definition) *Registry {
 		}
 		if _, ok := r.byName[d.name]; ok {
 			panic(fmt.Sprintf("event type %q is defined twice", d.name))
+		}
+		if err := d.linked(); err != nil {
+			panic(err)
 		}
 		r.byName[d.name] = d
 		r.begins = r.begins || d.first
@@ -135,18 +152,37 @@ func (r *Registry) New(ctx context.Context, id string, data Data) (Event, error)
 	if err != nil {
 		return Event{}, fmt.Errorf("%w: %s: %w", ErrData, d.name, err)
 	}
-	m := MetadataFrom(ctx)
+	m, at := MetadataFrom(ctx), time.Now()
+	if timed, ok := data.(Timed); ok && !timed.OccurredAt().IsZero() {
+		at = timed.OccurredAt()
+	}
 	return Event{
-		ID: NewID(), Source: r.Source(), Type: d.name, Subject: id, Time: time.Now().UTC(),
+		ID: NewID(), Source: r.Source(), Type: d.name, Subject: id, Time: at.UTC(),
 		DataSchema: schemaURI(d.name, d.version), DataContentType: ContentType, Data: body,
 		CorrelationID: m.CorrelationID, CausationID: m.CausationID, UserID: m.UserID, Fingerprint: m.Fingerprint,
 	}, nil
 }
 
-// Decode returns the typed data of e. Members that the type does not know are
-// ignored, because later releases may add some. Errors are [ErrUnknownType],
-// [ErrNewerVersion] and [ErrData].
-func (r *Registry) Decode(e Event) (Data, error) { return r.decode(e) }
+// Decode returns the typed data of e, brought up to the current version. Members that
+// the type does not know are ignored, because later releases may add some. Errors are
+// [ErrUnknownType], [ErrNewerVersion], [ErrUpcast] and [ErrData].
+func (r *Registry) Decode(e Event) (Data, error) {
+	if e.typedBy == r {
+		return e.typed, nil
+	}
+	return r.decode(e)
+}
+
+// Typed is [Registry.Decode] for those who pass e on: the event it returns carries
+// the typed data, which is what [DecodeAs] and another Decode then give.
+func (r *Registry) Typed(e Event) (Event, Data, error) {
+	data, err := r.Decode(e)
+	if err != nil {
+		return e, nil, err
+	}
+	e.typed, e.typedBy = data, r
+	return e, data, nil
+}
 
 // DecodeStrict is [Registry.Decode] for what outsiders send: unknown members are
 // errors, since they would be lost.
@@ -166,23 +202,34 @@ func (r *Registry) decode(e Event, opts ...json.Options) (Data, error) {
 	if version > d.version {
 		return nil, fmt.Errorf("%w: %s is v%d, known up to v%d", ErrNewerVersion, e.Type, version, d.version)
 	}
+	if version < d.version {
+		return d.decodeOld(e, version, opts...)
+	}
 	return d.decode(e, opts...)
 }
 
-// DecodeAs returns e with its data as T. Errors are [ErrUnknownType], when e is of
-// another type, and [ErrData]; what schema version e has is for [Registry.Decode] to
-// judge.
+// DecodeAs returns e with its data as T. An event that a registry has read, see
+// [Registry.Typed], has its data at the current version. Any other is decoded as it
+// is, whatever its version: only a registry knows the versions of a type. Errors are
+// [ErrUnknownType], when e is of another type, and [ErrData].
 func DecodeAs[T Data](e Event) (Of[T], error) {
 	var data T
 	if name := data.EventType(); name != e.Type {
 		return Of[T]{}, fmt.Errorf("%w: %q is not %s", ErrUnknownType, clip(e.Type), name)
+	}
+	if e.typedBy != nil {
+		data, ok := e.typed.(T)
+		if !ok {
+			return Of[T]{}, fmt.Errorf("%w: %s was read as %T, not as %T", ErrData, e.Type, e.typed, data)
+		}
+		return Of[T]{Event: e, Data: data}, nil
 	}
 	data, err := unmarshal[T](e)
 	return Of[T]{Event: e, Data: data}, err
 }
 
 // unmarshal returns e's payload as T, checked.
-func unmarshal[T Data](e Event, opts ...json.Options) (T, error) {
+func unmarshal[T any](e Event, opts ...json.Options) (T, error) {
 	var data T
 	if e.DataContentType != "" && !isJSON(e.DataContentType) {
 		return data, fmt.Errorf("%w: %s: content type %q is not JSON", ErrData, e.Type, clip(e.DataContentType))
@@ -197,7 +244,7 @@ func unmarshal[T Data](e Event, opts ...json.Options) (T, error) {
 }
 
 // check asks data whether it is right for the aggregate id.
-func check(data Data, id string) error {
+func check(data any, id string) error {
 	if v, ok := data.(Validator); ok {
 		if err := v.Validate(); err != nil {
 			return err

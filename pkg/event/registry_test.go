@@ -41,7 +41,7 @@ type misnamed struct{}
 
 func (misnamed) EventType() string { return "Bread" }
 
-var bread = event.NewRegistry("bread", event.Define[baked](2), event.Define[eaten](1), event.Define[cursed](1))
+var bread = event.NewRegistry("bread", event.Define[baked](2, event.From(1, same[baked])), event.Define[eaten](1), event.Define[cursed](1))
 
 func TestRegistryMakesEvents(t *testing.T) {
 	t.Parallel()
@@ -161,6 +161,19 @@ func TestWiringMistakesPanic(t *testing.T) {
 		"twice":          func() { event.NewRegistry("bread", event.Define[eaten](1), event.Define[eaten](2)) },
 		"malformed name": func() { event.NewRegistry("Bread", event.Define[misnamed](1)) },
 		"version 0":      func() { event.NewRegistry("bread", event.Define[eaten](0)) },
+		"no upcaster":    func() { event.NewRegistry("bread", event.Define[eaten](2)) },
+		"one too many":   func() { event.NewRegistry("bread", event.Define[eaten](1, event.From(1, same[eaten]))) },
+		"a gap": func() {
+			event.NewRegistry("bread", event.Define[eaten](3, event.From(1, same[eaten]), event.From(3, same[eaten])))
+		},
+		"newest first": func() {
+			event.NewRegistry("bread", event.Define[eaten](3, event.From(2, same[eaten]), event.From(1, same[eaten])))
+		},
+		"ends elsewhere": func() { event.NewRegistry("bread", event.Define[eaten](2, event.From(1, same[baked]))) },
+		"broken link": func() {
+			event.NewRegistry("bread", event.Define[eaten](3,
+				event.From(1, same[baked]), event.From(2, func(stolen) eaten { return eaten{} })))
+		},
 	} {
 		func() {
 			defer func() {
@@ -172,6 +185,8 @@ func TestWiringMistakesPanic(t *testing.T) {
 		}()
 	}
 }
+
+func same[T any](data T) T { return data }
 
 func TestErrorsAreShort(t *testing.T) {
 	t.Parallel()

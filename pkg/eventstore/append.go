@@ -86,16 +86,23 @@ func (s *Store) encode(ctx context.Context, id string, tail Tail, events []event
 const batchHeaders = 256
 
 func (s *Store) append(ctx context.Context, id string, tail Tail, events []event.Event, messages []*nats.Msg, claims []Claim) (Tail, error) {
-	from := direct
+	from, publish := direct, s.publish
+	if s.group != nil && len(claims) == 0 {
+		publish = func(ctx context.Context, messages []*nats.Msg) (uint64, error) {
+			return s.group.publish(ctx, id, messages)
+		}
+	}
+	doubt := false // an earlier try may have stored the events
 	for {
 		claimed, err := s.claimMessages(ctx, id, claims, from)
 		if errors.Is(err, ErrTaken) {
-			return Tail{}, s.explainTaken(ctx, id, tail, err)
+			return Tail{}, doubtful(doubt, s.explainTaken(ctx, id, tail, err))
 		}
 		if err != nil {
-			return Tail{}, err
+			return Tail{}, doubtful(doubt, err)
 		}
-		last, err := s.publish(ctx, append(slices.Clip(messages), claimed...))
+		last, err := publish(ctx, append(slices.Clip(messages), claimed...))
+		publish = s.publish // another try goes alone
 		switch classify(err) {
 		case stored:
 			return s.advance(tail, events, last-uint64(len(claimed))), nil
@@ -103,18 +110,34 @@ func (s *Store) append(ctx context.Context, id string, tail Tail, events []event
 			return Tail{}, err
 		case refused:
 			done, resolved, err := s.resolve(ctx, id, tail, events)
-			if resolved || err != nil {
-				return done, err
+			if resolved || err != nil && !isLost(ctx, err) {
+				return done, doubtful(doubt, err)
 			}
 			// The aggregate is where we expected it: a claim moved, or a write of
 			// somebody else is in flight.
 			from = leader
-		case retry, unknown:
+		case unknown:
+			doubt = true
+		case retry:
 		}
 		if err := pause(ctx, retryPause); err != nil {
 			return Tail{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 		}
 	}
+}
+
+// doubtful says of err that it leaves the outcome open, when an earlier try did. A
+// conflict and a claim that is taken settle it.
+func doubtful(doubt bool, err error) error {
+	if !doubt || err == nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrTaken) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+}
+
+// isLost reports whether err is a read's own timeout, and not the end of ctx.
+func isLost(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded)
 }
 
 // publish sends one decision and returns the sequence of its last message. An

@@ -22,7 +22,8 @@ type Claim struct {
 	// Hash stands for the normalised value; it must be one subject token. Use a
 	// keyed hash, so that the stream does not give the value away.
 	Hash string
-	// Release gives the claim back: anybody may take it afterwards.
+	// Release gives the claim back: anybody may take it afterwards. What the aggregate
+	// does not hold, it has nothing to give back of.
 	Release bool
 }
 
@@ -84,6 +85,8 @@ func (s *Store) claimMessage(ctx context.Context, id string, c Claim, from sourc
 		}
 	}
 	switch {
+	case c.Release && record.Aggregate != id:
+		return nil, nil
 	case !record.Released && record.Aggregate != id:
 		return nil, &TakenError{Claim: c.Name, Holder: record.Aggregate}
 	case record.Released == c.Release:

@@ -82,6 +82,7 @@ const (
 const (
 	codeBatchIncomplete = 10176
 	codeBatchTooLarge   = 10199
+	codeBatchUnknown    = 10208 // a fast batch
 	codeBatchInflight   = 10210
 )
 

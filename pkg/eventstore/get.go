@@ -140,11 +140,8 @@ func (s *Store) getFromLeader(ctx context.Context, request getRequest) (message,
 }
 
 func (s *Store) request(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, readTimeout)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	reply, err := s.js.Conn().RequestWithContext(ctx, subject, body)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", s.stream.Name, err)

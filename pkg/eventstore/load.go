@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,8 +24,11 @@ type Recorded struct {
 	// aggregate's last message was the event which this one continues, or that it had
 	// none. So nothing came between them, and the link back is the only one there is.
 	anchored bool
-	// unreadable is event.ErrUnknownType or event.ErrNewerVersion: a later release
-	// may have written the event.
+	// begins says that the event erases its aggregate, and that the stream stored it
+	// on an expectation about what came before: it may be where the history begins.
+	begins bool
+	// unreadable is an error that event.Unreadable reports: this program cannot read
+	// the event, which may be genuine all the same.
 	unreadable error
 }
 
@@ -184,13 +188,28 @@ func (s *Store) walkFrom(ctx context.Context, newest Recorded, version uint64, f
 // subject, and keeps those that continue it. It is the repair for a broken chain:
 // slower than walk, and right whatever was published.
 func (s *Store) scan(ctx context.Context, id string, version uint64) ([]Recorded, Tail, error) {
-	stream, err := s.js.Stream(ctx, s.stream.Name)
+	messages, err := s.messagesOf(ctx, id)
 	if err != nil {
 		return nil, Tail{}, err
 	}
+	chain, tail := s.chain(messages)
+	for i, e := range chain {
+		if e.Version > version {
+			return chain[i:], tail, nil
+		}
+	}
+	return nil, tail, nil
+}
+
+// messagesOf returns all messages on the subjects of an aggregate, oldest first.
+func (s *Store) messagesOf(ctx context.Context, id string) ([]message, error) {
+	stream, err := s.js.Stream(ctx, s.stream.Name)
+	if err != nil {
+		return nil, err
+	}
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(s.stream.Of(id)))
 	if err != nil {
-		return nil, Tail{}, err
+		return nil, err
 	}
 	var messages []message
 	for subject := range info.State.Subjects {
@@ -200,13 +219,20 @@ func (s *Store) scan(ctx context.Context, id string, version uint64) ([]Recorded
 				break
 			}
 			if err != nil {
-				return nil, Tail{}, err
+				return nil, err
 			}
 			messages = append(messages, m)
 			next = m.sequence + 1
 		}
 	}
 	slices.SortFunc(messages, func(a, b message) int { return cmp.Compare(a.sequence, b.sequence) })
+	return messages, nil
+}
+
+// chain returns those of an aggregate's messages that continue it, and where they
+// end. Where nothing is left before the event that erased the aggregate, that event
+// is the beginning; on a living aggregate such an event is like any other.
+func (s *Store) chain(messages []message) ([]Recorded, Tail) {
 	var (
 		events []Recorded
 		tail   Tail
@@ -214,23 +240,35 @@ func (s *Store) scan(ctx context.Context, id string, version uint64) ([]Recorded
 	for _, m := range messages {
 		tail.Last = max(tail.Last, m.sequence)
 		e, err := s.record(m)
-		if err != nil || !tail.follows(e.Event) {
+		continues := tail.follows(e.Event) || tail.Version == 0 && e.begins
+		if err != nil || !continues {
 			continue
 		}
 		tail = tail.with(e.Event)
-		if e.Version > version {
-			events = append(events, e)
-		}
+		events = append(events, e)
 	}
-	return events, tail, nil
+	return events, tail
 }
 
 // record reads m as an event of this stream's history. It does not look at other
 // messages. Every error is a [*ForeignError].
 func (s *Store) record(m message) (Recorded, error) {
+	e, err := s.envelope(m)
+	if err != nil {
+		return Recorded{}, err
+	}
+	e, data, err := s.events.Typed(e)
+	if err != nil && !event.Unreadable(err) {
+		return Recorded{}, &ForeignError{Reason: err.Error()}
+	}
+	return Recorded{Event: e, Data: data, anchored: s.isAnchored(m, e), begins: s.mayBegin(m, e), unreadable: err}, nil
+}
+
+// envelope is record without the data.
+func (s *Store) envelope(m message) (event.Event, error) {
 	e, err := event.Decode(m.header, m.data)
 	if err != nil {
-		return Recorded{}, &ForeignError{Reason: err.Error()}
+		return event.Event{}, &ForeignError{Reason: err.Error()}
 	}
 	e.Stream, e.Sequence = s.stream.Name, m.sequence
 	reason := ""
@@ -249,13 +287,20 @@ func (s *Store) record(m message) (Recorded, error) {
 		reason = "its type and its version do not go together"
 	}
 	if reason != "" {
-		return Recorded{}, &ForeignError{Reason: reason}
+		return event.Event{}, &ForeignError{Reason: reason}
 	}
-	data, err := s.events.Decode(e)
-	if err != nil && !errors.Is(err, event.ErrUnknownType) && !errors.Is(err, event.ErrNewerVersion) {
-		return Recorded{}, &ForeignError{Reason: err.Error()}
+	return e, nil
+}
+
+// mayBegin reports whether e erases its aggregate, continues something and was stored
+// on the expectation of it. Where foreign messages lay in between, the expectation
+// was the last of them.
+func (s *Store) mayBegin(m message, e event.Event) bool {
+	if e.Type != s.stream.Erased() || e.Step != 1 || len(e.Previous) == 0 {
+		return false
 	}
-	return Recorded{Event: e, Data: data, anchored: s.isAnchored(m, e), unreadable: err}, nil
+	expected, err := strconv.ParseUint(single(m.header, jetstream.ExpectedLastSubjSeqHeader), 10, 64)
+	return err == nil && expected >= e.Previous[0] && single(m.header, jetstream.ExpectedLastSubjSeqSubjHeader) == s.stream.Of(e.Subject)
 }
 
 // isAnchored reports whether the stream stored m on the expectation that its

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -42,33 +43,42 @@ func (s *Store) Reader() *Reader {
 // continuing its aggregate. What is not genuine has no error: ignore and
 // acknowledge it, the owner of the stream takes care of it.
 //
-// An error means trouble with NATS, or [event.ErrUnknownType] or
-// [event.ErrNewerVersion] for a genuine event that this program is too old for. A
-// redelivered message gets the same answer.
+// The event carries its typed data: see [event.Registry.Typed]. An error means trouble
+// with NATS, or that this program cannot read a genuine event: [event.Unreadable]
+// tells. A redelivered message gets the same answer.
 func (r *Reader) Read(ctx context.Context, msg jetstream.Msg) (e event.Event, genuine bool, err error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return event.Event{}, false, fmt.Errorf("read delivery: %w", err)
 	}
 	e, err = r.Check(ctx, msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream)
-	if errors.Is(err, errBroken) {
+	if errors.Is(err, errBroken) || IsErased(err) {
 		return event.Event{}, false, nil
 	}
 	return e, true, err
 }
 
 // Check is [Reader.Read] for a message that is already taken apart; sequence is its
-// place in the stream. What is not genuine is a [*ForeignError] that says why.
+// place in the stream. What is not genuine is a [*ForeignError] that says why; what
+// [IsErased] reports is on its way out.
 func (r *Reader) Check(ctx context.Context, subject string, header nats.Header, data []byte, sequence uint64) (event.Event, error) {
 	e, err := r.store.record(message{subject: subject, sequence: sequence, header: header, data: data})
 	if err != nil {
 		return event.Event{}, err
 	}
+	if err := r.place(ctx, e); err != nil {
+		return event.Event{}, err
+	}
+	return e.Event, e.unreadable
+}
+
+// place finds out whether e continues its aggregate.
+func (r *Reader) place(ctx context.Context, e Recorded) error {
 	if err := r.continues(ctx, e); err != nil {
-		return event.Event{}, fmt.Errorf("check %s %s: %w", r.store.stream.Entity, e.Subject, err)
+		return fmt.Errorf("check %s %s: %w", r.store.stream.Entity, e.Subject, err)
 	}
 	r.remember(e.Event)
-	return e.Event, e.unreadable
+	return nil
 }
 
 // continues returns errBroken unless e continues its aggregate.
@@ -86,14 +96,17 @@ func (r *Reader) continues(ctx context.Context, e Recorded) error {
 	if !errors.Is(err, errBroken) && !errors.Is(err, errNoMessage) {
 		return err
 	}
-	events, _, err := r.store.scan(ctx, e.Subject, e.Version-1)
-	if err != nil {
+	events, _, err := r.store.scan(ctx, e.Subject, 0)
+	switch {
+	case err != nil:
 		return err
-	}
-	if len(events) == 0 || events[0].Sequence != e.Sequence {
+	case slices.ContainsFunc(events, func(known Recorded) bool { return known.Sequence == e.Sequence }):
+		return nil
+	case len(events) > 0 && events[0].Version > 1 && e.Sequence < events[0].Sequence:
+		return errErased
+	default:
 		return errBroken
 	}
-	return nil
 }
 
 // remember notes where e leaves its aggregate, unless a later event is known, as

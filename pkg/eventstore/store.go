@@ -19,6 +19,13 @@
 // Where a link is missing or does not fit, it reads the aggregate's messages by
 // their subjects instead.
 //
+// # All aggregates
+//
+// [Store.Replay] reads the events of all aggregates in their order, for audits and
+// exports; [Store.Import] takes over a history from elsewhere, as fast as the stream
+// allows. Where the server syncs each write to disk, [SyncAlways] makes concurrent
+// appends share a sync.
+//
 // # What is genuine
 //
 // Anybody who may publish to the stream can put a message on an aggregate's
@@ -26,6 +33,13 @@
 // whose version and links continue the aggregate; every reader skips the rest. See
 // [Reader]. A publisher that forges an event which continues the aggregate in every
 // respect is not told apart: that is what NATS permissions are for.
+//
+// # Erase
+//
+// An aggregate ends with an event called <entity>.erased. [Store.Erase] then deletes
+// what was before it and overwrites it on disk, and that event is what the history
+// begins with from then on. On an aggregate that lives it is an event like any other:
+// somebody else's changes nothing.
 //
 // A Store is safe for concurrent use.
 package eventstore
@@ -40,7 +54,7 @@ import (
 )
 
 const (
-	readTimeout    = 5 * time.Second // of one read when the context has no deadline
+	readTimeout    = 5 * time.Second // of one read, after which its request or reply counts as lost
 	publishTimeout = 2 * time.Second // after which an acknowledgement counts as lost
 )
 
@@ -50,16 +64,21 @@ type Store struct {
 	api    string // prefix of the JetStream API's subjects, with the dot
 	stream Stream
 	events *event.Registry
+	group  *group // nil: every decision is published alone
 }
 
 // New returns the store of the events that registry lists, in stream s, which must
 // exist with the settings of [HistoryConfig]; [Store.Check] verifies that.
-func New(js jetstream.JetStream, s Stream, registry *event.Registry) *Store {
+func New(js jetstream.JetStream, s Stream, registry *event.Registry, options ...Option) *Store {
 	prefix := js.Options().APIPrefix
 	if prefix == "" {
 		prefix = jetstream.DefaultAPIPrefix
 	}
-	return &Store{js: js, api: prefix, stream: s, events: registry}
+	store := &Store{js: js, api: prefix, stream: s, events: registry}
+	for _, set := range options {
+		set(store)
+	}
+	return store
 }
 
 // Check verifies that the stream exists and is fit to hold history.

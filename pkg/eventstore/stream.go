@@ -30,8 +30,8 @@ func (s Stream) History() string { return s.Entity + ".*.*" }
 func (s Stream) Of(id string) string { return s.Entity + ".*." + id }
 
 // HistoryConfig returns the configuration a history stream must have: kept for
-// ever, refusing new events when it is full, with direct get and atomic batches,
-// and with a live copy of every event under feed. Rollup, message TTL, delete
+// ever, refusing new events when it is full, with direct get, atomic batches and
+// fast ingest, and with a live copy of every event under feed. Rollup, message TTL, delete
 // markers and schedules are off, because any publisher could wipe history with them.
 func HistoryConfig(s Stream) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
@@ -47,6 +47,7 @@ func HistoryConfig(s Stream) jetstream.StreamConfig {
 		Duplicates:         2 * time.Minute,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
+		AllowBatchPublish:  true,
 		RePublish: &jetstream.RePublish{
 			Source:      s.History(),
 			Destination: "feed." + s.Entity + ".{{wildcard(1)}}.{{wildcard(2)}}",

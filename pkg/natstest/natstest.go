@@ -27,17 +27,30 @@ type Server struct {
 	server  *server.Server
 }
 
+// SyncAlways makes a server of [Start] or [Cluster] sync every write to disk
+// before it acknowledges it.
+func SyncAlways(o *server.Options) { o.SyncAlways = true }
+
 // Start runs a server until the test ends. It fails the test when the server does
 // not accept connections within ten seconds.
-func Start(t testing.TB) *Server {
+func Start(t testing.TB, settings ...func(*server.Options)) *Server {
 	t.Helper()
-	s := &Server{options: &server.Options{
-		ServerName: "natstest", Host: "127.0.0.1", Port: server.RANDOM_PORT,
-		JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-	}}
+	s := &Server{options: options(t, settings)}
 	s.start(t)
 	t.Cleanup(s.Stop)
 	return s
+}
+
+func options(t testing.TB, settings []func(*server.Options)) *server.Options {
+	t.Helper()
+	o := &server.Options{
+		ServerName: "natstest", Host: "127.0.0.1", Port: server.RANDOM_PORT,
+		JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+	}
+	for _, set := range settings {
+		set(o)
+	}
+	return o
 }
 
 func (s *Server) start(t testing.TB) {
@@ -100,12 +113,18 @@ func (s *Server) Connect(t testing.TB, options ...nats.Option) *nats.Conn {
 	return Dial(t, s.URL(), options...)
 }
 
-// JetStream returns a JetStream context on a connection of its own.
-func (s *Server) JetStream(t testing.TB) jetstream.JetStream {
+// JetStream returns a JetStream context on nc.
+func JetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(s.Connect(t))
+	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatalf("natstest: JetStream: %v", err)
 	}
 	return js
+}
+
+// JetStream returns a JetStream context on a connection of its own.
+func (s *Server) JetStream(t testing.TB) jetstream.JetStream {
+	t.Helper()
+	return JetStream(t, s.Connect(t))
 }

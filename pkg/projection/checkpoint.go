@@ -16,6 +16,9 @@ type checkpoint struct {
 	Created  time.Time `json:"created"` // when the stream was created: another of the same name has another time
 	Sequence uint64    `json:"sequence"`
 	Split    *split    `json:"split,omitempty"`
+	// Replaced are the bucket's messages that the last batch replaced and that are to
+	// be overwritten; whoever goes on from here does it again.
+	Replaced []uint64 `json:"replaced,omitempty"`
 
 	revision uint64 // in the bucket; 0 when there is none yet
 }

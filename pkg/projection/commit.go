@@ -20,6 +20,7 @@ const (
 
 	headerOperation = "KV-Operation"
 	operationPurge  = "PURGE"
+	operationDelete = "DEL"
 )
 
 // batch is what several events have written.
@@ -80,6 +81,10 @@ func (s *session) publish(ctx context.Context, keys []string, writes map[string]
 		return errConnection
 	}
 	next.Stream, next.Created = s.history.name, s.created
+	var err error
+	if next.Replaced, err = s.replaced(ctx, keys); err != nil {
+		return err
+	}
 	body, err := json.Marshal(next, json.Deterministic(true))
 	if err != nil {
 		return fmt.Errorf("encode checkpoint: %w", err)
@@ -104,6 +109,9 @@ func (s *session) publish(ctx context.Context, keys []string, writes map[string]
 	}
 	next.revision = sequence
 	s.at = next
+	if err := s.eraseReplaced(ctx); err != nil {
+		return err
+	}
 	s.committed()
 	return nil
 }
@@ -113,6 +121,9 @@ func (s *session) message(key string, w write) *nats.Msg {
 	if w.remove {
 		m.Header[headerOperation] = []string{operationPurge}
 		m.Header[jetstream.MsgRollup] = []string{jetstream.MsgRollupSubject}
+		if s.cfg.Erases { // the rollup would remove the value and leave it on disk
+			m.Header = nats.Header{headerOperation: {operationDelete}}
+		}
 	}
 	if base, ok := s.batch.base[key]; ok {
 		expect(m.Header, base)

@@ -20,6 +20,10 @@ type Config struct {
 	// Linger bounds how often batches are written when events trickle in: a batch is
 	// written at once when the last is older than this, else when it is. Default 5 ms.
 	Linger time.Duration
+	// Erases overwrites on disk what the fold replaces or deletes, as a model with
+	// personal data must. It costs a request for each such value, and the bucket must
+	// be one of [ErasingBucketConfig].
+	Erases bool
 	// CacheSize is how many keys the fold keeps in memory. Default 10,000.
 	CacheSize int
 }
@@ -64,17 +68,32 @@ func BucketConfig(bucket string) jetstream.StreamConfig {
 	}
 }
 
-// checkBucket reports the first setting without which a model would not be exact.
-func checkBucket(bucket string, c jetstream.StreamConfig) error {
+// ErasingBucketConfig is [BucketConfig] for a model that overwrites what it replaces.
+// A replaced value stays a message of its own until that is done, because what the
+// server removes by itself stays on disk until it compacts the stream.
+func ErasingBucketConfig(bucket string) jetstream.StreamConfig {
+	c := BucketConfig(bucket)
+	c.MaxMsgsPerSubject = 2
+	c.DenyDelete = false
+	return c
+}
+
+// checkBucket reports the first setting without which a model would not be exact, or
+// could not erase although it shall.
+func checkBucket(bucket string, c jetstream.StreamConfig, erases bool) error {
 	var missing string
 	switch {
+	case erases && c.MaxMsgsPerSubject != 2:
+		missing = "max_msgs_per_subject 2"
+	case erases && c.DenyDelete:
+		missing = "deny_delete off"
 	case !c.AllowAtomicPublish:
 		missing = "allow_atomic"
 	case !c.AllowDirect:
 		missing = "allow_direct"
 	case !c.AllowRollup:
 		missing = "allow_rollup_hdrs"
-	case c.MaxMsgsPerSubject != 1:
+	case !erases && c.MaxMsgsPerSubject != 1:
 		missing = "max_msgs_per_subject 1"
 	case c.MaxAge > 0:
 		missing = "max_age 0"

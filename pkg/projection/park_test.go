@@ -131,7 +131,7 @@ func TestParkedOnANewerEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.DataSchema = "/schemas/thing.added/v2"
-	newer := eventstore.New(w.js, things, event.NewRegistry("thing", event.Define[added](2)))
+	newer := eventstore.New(w.js, things, event.NewRegistry("thing", event.Define[added](2, event.From(1, func(a added) added { return a }))))
 	tail, err := newer.Append(t.Context(), "a", w.tails["a"], []event.Event{e})
 	if err != nil {
 		t.Fatal(err)
@@ -141,6 +141,40 @@ func TestParkedOnANewerEvent(t *testing.T) {
 		t.Errorf("parked: %v, want ErrNewerVersion at %d", parked, tail.Sequence)
 	}
 	w.compare(t)
+}
+
+// What an older release wrote is folded as if it had been written today; where that
+// cannot be, the model stands in front of it.
+func TestEventsOfAnOlderRelease(t *testing.T) {
+	t.Parallel()
+	_, w := start(t)
+	now := event.NewRegistry("thing", event.Define[moved](1), event.Define[removed](1), event.Define[spread](1),
+		event.Define[added](2, event.From(1, func(a added) added {
+			if a.Amount < 0 {
+				panic("nobody thought of that")
+			}
+			return added{Owner: a.Owner, Amount: 100 * a.Amount}
+		})))
+	w.write(t, "a", added{"x", 1})
+	last := w.write(t, "a", moved{"y"})
+	view := projection.KV(w.js, bucketName, fold)
+	f := follower{view: view, runner: view.Follow(eventstore.New(w.js, things, now), quick())}
+	if err := f.runner.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer f.stop(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := view.Wait(ctx, last); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := view.Get(ctx, "a"); err != nil || v.Amount != 100 || v.Owner != "y" {
+		t.Errorf("folded to %+v, %v", v, err)
+	}
+	sequence := w.write(t, "a", added{"x", -1})
+	if parked := f.parked(t, sequence); parked.Sequence != sequence || !errors.Is(parked, event.ErrUpcast) {
+		t.Errorf("parked: %v, want ErrUpcast at %d", parked, sequence)
+	}
 }
 
 // A checkpoint that does not belong to the stream parks the model, whatever happened

@@ -96,7 +96,7 @@ func (r *Runner) check(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at bucket %s: %w", r.name, err)
 	}
-	return checkBucket(r.name, s.CachedInfo().Config)
+	return checkBucket(r.name, s.CachedInfo().Config, r.cfg.Erases)
 }
 
 // Stop ends following and waits for it, or for ctx. A batch that is being written is

@@ -47,6 +47,9 @@ func (r *Runner) follow(ctx context.Context, from source) error {
 	if s.at, s.created, err = r.verified(ctx); err != nil {
 		return cause(ctx, err)
 	}
+	if err := s.eraseReplaced(ctx); err != nil {
+		return cause(ctx, err)
+	}
 	r.progress.reach(s.at.Sequence)
 	if err := s.finish(ctx); err != nil {
 		return cause(ctx, err)
@@ -162,7 +165,7 @@ func (s *session) take(ctx context.Context, msg jetstream.Msg) (pending uint64, 
 	e, genuine, err := s.reader.Read(ctx, msg)
 	e.Stream, e.Sequence = s.history.name, sequence
 	switch {
-	case errors.Is(err, event.ErrNewerVersion), errors.Is(err, event.ErrUnknownType):
+	case event.Unreadable(err):
 		return 0, s.park(ctx, e, err)
 	case err != nil:
 		return 0, err

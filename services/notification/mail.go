@@ -18,6 +18,7 @@ import (
 // twice can tell.
 type email struct {
 	ID            string // of the notification; Message-ID is <ID@sluice>
+	UserID        string
 	To            string
 	CorrelationID string
 	Date          time.Time
@@ -33,7 +34,12 @@ var errMailFrom = errors.New("MAIL_FROM is not an e-mail address")
 // mailer sends mail. Send returns when the mail is in somebody else's hands.
 type mailer interface {
 	Send(ctx context.Context, m email) error
+	// Forget removes what is kept of the mails to one user. It may run again.
+	Forget(userID string) error
 }
+
+// headerUserID says in a mail whom it is about, so that it can be found.
+const headerUserID = "Sluice-User-Id"
 
 // compose writes m as an Internet message, RFC 5322.
 func compose(from string, m email) (*mail.Msg, error) {
@@ -48,6 +54,7 @@ func compose(from string, m email) (*mail.Msg, error) {
 	msg.SetDateWithValue(m.Date)
 	msg.Subject(m.subject)
 	msg.SetGenHeader("Sluice-Correlation-Id", m.CorrelationID)
+	msg.SetGenHeader(headerUserID, m.UserID)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	msg.SetBodyString(mail.TypeTextPlain, m.body)
 	return msg, nil
@@ -114,6 +121,9 @@ func (s *smtpMailer) Send(ctx context.Context, m email) error {
 	return fmt.Errorf("hand mail %s to %s: %w", m.ID, s.host, withoutAddresses(err))
 }
 
+// Forget has nothing to remove: what a server took is out of our hands.
+func (s *smtpMailer) Forget(string) error { return nil }
+
 // withoutAddresses keeps recipients out of errors, which end up in logs and dead
 // letters.
 func withoutAddresses(err error) error {
@@ -146,7 +156,7 @@ func (f *folderMailer) Send(_ context.Context, m email) error {
 		return fmt.Errorf("write mail %s: %w", m.ID, err)
 	}
 	// Whatever a crash leaves of it, the same mail overwrites when it is sent again.
-	file, err := os.OpenFile(filepath.Join(f.folder, "."+m.ID+".new"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	file, err := os.OpenFile(filepath.Join(f.folder, "."+m.UserID+"."+m.ID+".new"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("write mail %s: %w", m.ID, err)
 	}
@@ -159,4 +169,44 @@ func (f *folderMailer) Send(_ context.Context, m email) error {
 		return errors.Join(fmt.Errorf("write mail %s: %w", m.ID, err), os.Remove(file.Name()))
 	}
 	return nil
+}
+
+// Forget removes the files of mails to a user, and what a crash left of them.
+func (f *folderMailer) Forget(userID string) error {
+	unfinished, err := filepath.Glob(filepath.Join(f.folder, "."+userID+".*.new"))
+	if err != nil {
+		return fmt.Errorf("list unfinished mails: %w", err)
+	}
+	finished, err := filepath.Glob(filepath.Join(f.folder, "*.eml"))
+	if err != nil {
+		return fmt.Errorf("list mails: %w", err)
+	}
+	for _, name := range finished {
+		mine, err := isTo(name, userID)
+		if err != nil {
+			return err
+		}
+		if mine {
+			unfinished = append(unfinished, name)
+		}
+	}
+	for _, name := range unfinished {
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove mail: %w", err)
+		}
+	}
+	return nil
+}
+
+// isTo reports whether the mail in a file says that it is to this user.
+func isTo(file, userID string) (bool, error) {
+	content, err := os.ReadFile(file) //nolint:gosec // G304: from a listing of our own folder
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read mail: %w", err)
+	}
+	header, _, _ := bytes.Cut(content, []byte("\r\n\r\n"))
+	return bytes.Contains(append(header, '\r', '\n'), []byte("\r\n"+headerUserID+": "+userID+"\r\n")), nil
 }

@@ -38,6 +38,7 @@ func project(tx *projection.Tx[notificationapi.Notification], e event.Event, dat
 type addressee struct {
 	Username string `json:"username"`
 	Email    string `json:"email"`
+	Erased   bool   `json:"erased,omitzero"` // nobody to write to any more
 }
 
 // replicate builds the replica of users.
@@ -45,6 +46,10 @@ func replicate(tx *projection.Tx[addressee], e event.Event, data event.Data) err
 	switch d := data.(type) {
 	case userapi.Created:
 		tx.Put(e.Subject, addressee{Username: d.Username, Email: d.Email})
+	case userapi.Changed:
+		tx.Put(e.Subject, addressee{Username: d.Username, Email: d.Email})
+	case userapi.Erased:
+		tx.Put(e.Subject, addressee{Erased: true})
 	}
 	return nil
 }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/aggregate"
 	"sluice/pkg/bus"
@@ -21,6 +24,7 @@ type reactions struct {
 	users         *projection.View[addressee]
 	replicating   *projection.Runner // of users
 	mail          mailer
+	js            jetstream.JetStream
 	log           *slog.Logger
 }
 
@@ -44,8 +48,54 @@ func (r reactions) orderCreated(ctx context.Context, e event.Of[orderapi.Created
 	if err != nil {
 		return fmt.Errorf("user %s: %w", e.Data.UserID, err)
 	}
+	if to.Erased {
+		return r.mail.Forget(e.Data.UserID) // an earlier run may have got as far as sending
+	}
 	about := notificationapi.About{Kind: notificationapi.KindOrderConfirmation, UserID: e.Data.UserID, OrderID: e.Subject}
-	return r.notify(ctx, e.Event, about, to, orderConfirmation(to.Username, e.Data))
+	if err := r.notify(ctx, e.Event, about, to, orderConfirmation(to.Username, e.Data)); err != nil {
+		return err
+	}
+	// Erased while the mail was written: userErased may have looked before it was there.
+	if to, err = r.users.Get(ctx, e.Data.UserID); err != nil {
+		return fmt.Errorf("user %s: %w", e.Data.UserID, err)
+	}
+	if to.Erased {
+		return r.mail.Forget(e.Data.UserID)
+	}
+	return nil
+}
+
+// userErased forgets the user's mails and what was given up of them. It comes after
+// the user's welcome is settled, being in the same lane, and waits until the replica
+// has no address for any other mail. It may run again: what is gone is gone. Trouble
+// does not make it a dead letter, which would leave personal data where it is: it
+// tries until it is told to stop.
+func (r reactions) userErased(ctx context.Context, e event.Of[userapi.Erased]) error {
+	const pause = time.Second
+	for {
+		err := r.forget(ctx, e)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		r.log.WarnContext(ctx, "user not forgotten yet, will retry", "user_id", e.Subject, "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (r reactions) forget(ctx context.Context, e event.Of[userapi.Erased]) error {
+	if err := r.users.Wait(ctx, e.Sequence); err != nil {
+		return fmt.Errorf("forget user %s: %w", e.Subject, err)
+	}
+	if err := r.mail.Forget(e.Subject); err != nil {
+		return fmt.Errorf("forget user %s: %w", e.Subject, err)
+	}
+	return bus.EraseDeadLetters(ctx, r.js, func(l bus.DeadLetter) bool {
+		return l.Stream == e.Stream && strings.HasSuffix(l.Subject, "."+e.Subject)
+	})
 }
 
 // notify sends one mail and records it. It may run twice for one event: the
@@ -63,7 +113,7 @@ func (r reactions) notify(ctx context.Context, cause event.Event, about notifica
 		return nil
 	}
 	sendErr := r.mail.Send(ctx, email{
-		ID: about.NotificationID, To: to.Email, Date: cause.Time, letter: l,
+		ID: about.NotificationID, UserID: about.UserID, To: to.Email, Date: cause.Time, letter: l,
 		CorrelationID: event.MetadataFrom(ctx).CorrelationID,
 	})
 	about.Timestamp = time.Now().UTC()

@@ -27,8 +27,11 @@ func run(ctx context.Context, env app.Env) error {
 	if err != nil {
 		return err
 	}
-	store := eventstore.New(env.JetStream, streams.Notifications, notificationapi.Events)
+	store := eventstore.New(env.JetStream, streams.Notifications, notificationapi.Events, eventstore.SyncAlways(env.SyncAlways))
 	if err := store.Check(ctx); err != nil {
+		return err
+	}
+	if err := store.PublishSchemas(ctx, streams.BucketSchemas); err != nil {
 		return err
 	}
 	userStore := eventstore.New(env.JetStream, streams.Users, userapi.Events)
@@ -36,8 +39,8 @@ func run(ctx context.Context, env app.Env) error {
 	view := projection.KV(env.JetStream, streams.BucketNotifications, project)
 	following := view.Follow(store, projection.Config{Log: env.Log})
 	replica := projection.KV(env.JetStream, streams.BucketNotificationUsers, replicate)
-	replicating := replica.Follow(userStore, projection.Config{Log: env.Log})
-	r := reactions{notifications: aggregate.New(store, apply), users: replica, replicating: replicating, mail: mail, log: env.Log}
+	replicating := replica.Follow(userStore, projection.Config{Log: env.Log, Erases: true})
+	r := reactions{notifications: aggregate.New(store, apply), users: replica, replicating: replicating, mail: mail, js: env.JetStream, log: env.Log}
 	h := handlers{view: view}
 
 	nc, err := env.Connect("endpoints")
@@ -50,7 +53,7 @@ func run(ctx context.Context, env app.Env) error {
 		bus.Consume(env.JetStream, streams.NotificationGuard, bus.Config{Log: env.Log},
 			aggregate.Guard(store, streams.NotificationGuard, env.Log)),
 		bus.Consume(env.JetStream, streams.NotificationUsers, bus.Config{Log: env.Log, Read: userStore.Reader().Read},
-			bus.On(r.userCreated)),
+			bus.On(r.userCreated), bus.On(r.userErased)),
 		bus.Consume(env.JetStream, streams.NotificationOrders, bus.Config{Log: env.Log, Read: orderStore.Reader().Read},
 			bus.On(r.orderCreated)),
 		endpoint.Serve(nc, endpoint.ServiceConfig{

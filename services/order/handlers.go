@@ -34,7 +34,7 @@ func (h handlers) create(ctx context.Context, req orderapi.CreateRequest) (order
 
 func (h handlers) place(ctx context.Context, origin *event.Event, created orderapi.Created) (orderapi.Order, error) {
 	result, err := h.orders.Do(ctx, aggregate.Command[orderapi.Order]{
-		ID:     created.OrderID,
+		ID: created.OrderID, Create: true,
 		Decide: func(o orderapi.Order) ([]event.Data, error) { return place(o, created) },
 		Origin: origin,
 	})

@@ -22,8 +22,11 @@ import (
 var Service = app.Service{Name: "order", Run: run}
 
 func run(ctx context.Context, env app.Env) error {
-	store := eventstore.New(env.JetStream, streams.Orders, orderapi.Events)
+	store := eventstore.New(env.JetStream, streams.Orders, orderapi.Events, eventstore.SyncAlways(env.SyncAlways))
 	if err := store.Check(ctx); err != nil {
+		return err
+	}
+	if err := store.PublishSchemas(ctx, streams.BucketSchemas); err != nil {
 		return err
 	}
 	view := projection.KV(env.JetStream, streams.BucketOrders, project)

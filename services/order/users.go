@@ -44,7 +44,11 @@ func (u users) mustExist(ctx context.Context, id string) error {
 }
 
 // replicate builds the replica of users.
-func replicate(tx *projection.Tx[known], e event.Event, _ event.Data) error {
+func replicate(tx *projection.Tx[known], e event.Event, data event.Data) error {
+	if _, erased := data.(userapi.Erased); erased {
+		tx.Delete(e.Subject)
+		return nil
+	}
 	tx.Put(e.Subject, known{Version: e.Version})
 	return nil
 }

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -49,6 +50,29 @@ func openClaims(ctx context.Context, js jetstream.JetStream) (claims, error) {
 func (c claims) username(name string) eventstore.Claim { return c.claim("username", name) }
 
 func (c claims) email(address string) eventstore.Claim { return c.claim("email", address) }
+
+// transfer gives back what u is no longer called and takes the names it has now. Two
+// spellings of one name are one claim, which stays.
+func (c claims) transfer(u userapi.User, username, email string) []eventstore.Claim {
+	var moved []eventstore.Claim
+	for _, pair := range [][2]eventstore.Claim{
+		{c.username(u.Username), c.username(cmp.Or(username, u.Username))},
+		{c.email(u.Email), c.email(cmp.Or(email, u.Email))},
+	} {
+		if before, now := pair[0], pair[1]; before != now {
+			before.Release = true
+			moved = append(moved, before, now)
+		}
+	}
+	return moved
+}
+
+// release gives back all that u is called.
+func (c claims) release(u userapi.User) []eventstore.Claim {
+	username, email := c.username(u.Username), c.email(u.Email)
+	username.Release, email.Release = true, true
+	return []eventstore.Claim{username, email}
+}
 
 func (c claims) claim(name, value string) eventstore.Claim {
 	mac := hmac.New(sha256.New, c.key)

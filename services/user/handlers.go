@@ -41,7 +41,7 @@ func (h handlers) create(ctx context.Context, req userapi.CreateRequest) (userap
 // registration is the command that makes a user, from wherever it comes.
 func (h handlers) registration(created userapi.Created) aggregate.Command[userapi.User] {
 	return aggregate.Command[userapi.User]{
-		ID:     created.UserID,
+		ID: created.UserID, Create: true,
 		Decide: func(u userapi.User) ([]event.Data, error) { return register(u, created) },
 		Claims: []eventstore.Claim{h.claims.username(created.Username), h.claims.email(created.Email)},
 	}
@@ -58,10 +58,33 @@ func (h handlers) get(ctx context.Context, req userapi.GetRequest) (userapi.User
 		return u, err
 	}
 	result, err := h.users.Get(ctx, req.ID)
-	if errors.Is(err, aggregate.ErrNotFound) {
-		return userapi.User{}, endpoint.NotFound("User not found", endpoint.FieldError{Field: "id", Message: "User not found"})
+	if errors.Is(err, aggregate.ErrNotFound) || err == nil && isErased(result.State) {
+		err = exists(userapi.User{})
 	}
 	return result.State, err
+}
+
+// update moves the claims on the names with the event that says so.
+func (h handlers) update(ctx context.Context, req userapi.UpdateRequest) (userapi.User, error) {
+	result, err := h.users.Do(ctx, aggregate.Command[userapi.User]{
+		ID: req.ID,
+		Decide: func(u userapi.User) ([]event.Data, error) {
+			return change(u, req.Username, req.Email, time.Now().UTC())
+		},
+		ClaimsOn: func(u userapi.User) []eventstore.Claim { return h.claims.transfer(u, req.Username, req.Email) },
+	})
+	return result.State, err
+}
+
+// erase frees the names and says that the user is to be forgotten. What there is of it
+// is deleted by those who hear of that: see [erasure].
+func (h handlers) erase(ctx context.Context, req userapi.EraseRequest) (userapi.EraseResponse, error) {
+	result, err := h.users.Do(ctx, aggregate.Command[userapi.User]{
+		ID:       req.ID,
+		Decide:   func(u userapi.User) ([]event.Data, error) { return erase(u, time.Now().UTC()) },
+		ClaimsOn: h.claims.release,
+	})
+	return userapi.EraseResponse{ID: req.ID, Version: result.Version}, err
 }
 
 func (h handlers) list(ctx context.Context, req userapi.ListRequest) (userapi.ListResponse, error) {
@@ -89,7 +112,7 @@ func (h handlers) authenticate(ctx context.Context, req userapi.AuthenticateRequ
 		return userapi.User{}, endpoint.Unauthenticated("login or password is wrong")
 	}
 	result, err := h.users.Get(ctx, id)
-	if errors.Is(err, aggregate.ErrNotFound) {
+	if errors.Is(err, aggregate.ErrNotFound) || err == nil && isErased(result.State) {
 		return userapi.User{}, endpoint.Unauthenticated("login or password is wrong")
 	}
 	return result.State, err

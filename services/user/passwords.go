@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/semaphore"
 
+	"sluice/pkg/eventstore"
 	"sluice/streams"
 )
 
@@ -23,6 +24,7 @@ const nobody = "$argon2id$v=19$m=19456,t=2,p=1$c2x1aWNlLXNsdWljZS1zbA$Zk0YmT2y3r
 // passwords keeps one argon2id hash a user. Hashing is bounded to one at a time for
 // each processor, since each takes memory and all of a core.
 type passwords struct {
+	js     jetstream.JetStream
 	bucket jetstream.KeyValue
 	slots  *semaphore.Weighted
 }
@@ -32,7 +34,7 @@ func openPasswords(ctx context.Context, js jetstream.JetStream) (*passwords, err
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", streams.BucketPasswords, err)
 	}
-	return &passwords{bucket: bucket, slots: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}, nil
+	return &passwords{js: js, bucket: bucket, slots: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}, nil
 }
 
 // create stores the hash of password unless the user has one, and reports whether it
@@ -56,9 +58,16 @@ func (p *passwords) create(ctx context.Context, user, password string) (bool, er
 	return true, nil
 }
 
-// remove forgets a hash whose user did not come into being.
+// remove overwrites the hash of a user who did not come into being, or is no more.
 func (p *passwords) remove(ctx context.Context, user string) error {
-	if err := p.bucket.Purge(ctx, user); err != nil {
+	entry, err := p.bucket.Get(ctx, user)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = eventstore.Overwrite(ctx, p.js, "KV_"+streams.BucketPasswords, entry.Revision())
+	}
+	if err != nil {
 		return fmt.Errorf("remove password of user %s: %w", user, err)
 	}
 	return nil

@@ -18,7 +18,12 @@ func project(tx *projection.Tx[userapi.User], e event.Event, data event.Data) er
 	if err != nil {
 		return err
 	}
-	tx.Put(e.Subject, apply(u, e, data))
+	u = apply(u, e, data)
+	if isErased(u) {
+		tx.Delete(e.Subject) // what is left in the index is the id
+		return nil
+	}
+	tx.Put(e.Subject, u)
 	if e.Version == 1 {
 		tx.Index(byTime+"."+sortable(e.Sequence)+"."+e.Subject, e.Subject)
 	}

@@ -21,12 +21,18 @@ import (
 var Service = app.Service{Name: "user", Run: run}
 
 func run(ctx context.Context, env app.Env) error {
-	store := eventstore.New(env.JetStream, streams.Users, userapi.Events)
+	store := eventstore.New(env.JetStream, streams.Users, userapi.Events, eventstore.SyncAlways(env.SyncAlways))
 	if err := store.Check(ctx); err != nil {
 		return err
 	}
+	if err := store.PublishSchemas(ctx, streams.BucketSchemas); err != nil {
+		return err
+	}
+	if err := store.Anchor(ctx); err != nil {
+		return err
+	}
 	view := projection.KV(env.JetStream, streams.BucketUsers, project)
-	following := view.Follow(store, projection.Config{Log: env.Log})
+	following := view.Follow(store, projection.Config{Log: env.Log, Erases: true})
 	passwords, err := openPasswords(ctx, env.JetStream)
 	if err != nil {
 		return err
@@ -35,7 +41,9 @@ func run(ctx context.Context, env app.Env) error {
 	if err != nil {
 		return err
 	}
-	h := handlers{users: aggregate.New(store, apply), store: store, view: view, passwords: passwords, claims: claims}
+	users := aggregate.New(store, apply)
+	erasing := erasure{users: users, js: env.JetStream, passwords: passwords, log: env.Log}
+	h := handlers{users: users, store: store, view: view, passwords: passwords, claims: claims}
 
 	nc, err := env.Connect("endpoints")
 	if err != nil {
@@ -45,8 +53,10 @@ func run(ctx context.Context, env app.Env) error {
 		following,
 		bus.Consume(env.JetStream, streams.UserGuard, bus.Config{Log: env.Log},
 			aggregate.Guard(store, streams.UserGuard, env.Log)),
-		bus.Consume(env.JetStream, streams.UserIntake, bus.Config{Log: env.Log, Key: aggregate.IntakeKey},
+		bus.Consume(env.JetStream, streams.UserIntake, bus.Config{Log: env.Log, Key: aggregate.IntakeKey, Erases: true},
 			aggregate.Intake(userapi.Events, aggregate.Take(h.takeCreated))),
+		bus.Consume(env.JetStream, streams.UserErasure, bus.Config{Log: env.Log, Read: store.Reader().Read},
+			bus.On(erasing.userErased)),
 		endpoint.Serve(nc, endpoint.ServiceConfig{
 			Name: env.Service, Version: env.Version, Description: "Users: who there is", Log: env.Log,
 			Health: map[string]func() error{"read-model": following.Health},
@@ -54,6 +64,8 @@ func run(ctx context.Context, env app.Env) error {
 			endpoint.Handle(userapi.Create, h.create),
 			endpoint.Handle(userapi.Get, h.get),
 			endpoint.Handle(userapi.List, h.list),
+			endpoint.Handle(userapi.Update, h.update),
+			endpoint.Handle(userapi.Erase, h.erase),
 			endpoint.Handle(userapi.Authenticate, h.authenticate)),
 	)
 }

@@ -1,19 +1,37 @@
 package user
 
 import (
+	"cmp"
+	"time"
+
 	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
 	"sluice/services/user/userapi"
 )
 
-// apply folds one event into a user.
+// apply folds one event into a user. Of an erased one only the version is left.
 func apply(u userapi.User, e event.Event, data event.Data) userapi.User {
 	switch d := data.(type) {
 	case userapi.Created:
 		u.ID, u.Username, u.Email, u.CreatedAt = e.Subject, d.Username, d.Email, d.Timestamp
+	case userapi.Changed:
+		u.Username, u.Email = d.Username, d.Email
+	case userapi.Erased:
+		u = userapi.User{}
 	}
 	u.Version = e.Version
 	return u
+}
+
+// isErased tells an erased user from one who is there and one who never was.
+func isErased(u userapi.User) bool { return u.Version > 0 && u.ID == "" }
+
+// exists refuses what is asked of nobody.
+func exists(u userapi.User) error {
+	if u.ID == "" {
+		return endpoint.NotFound("User not found", endpoint.FieldError{Field: "id", Message: "User not found"})
+	}
+	return nil
 }
 
 // register decides whether a user may come into being.
@@ -25,4 +43,30 @@ func register(u userapi.User, created userapi.Created) ([]event.Data, error) {
 		return nil, endpoint.Invalid("username or e-mail is not acceptable", wrong...)
 	}
 	return []event.Data{created}, nil
+}
+
+// change decides what a user is called from now on. Empty names stay as they are.
+func change(u userapi.User, username, email string, at time.Time) ([]event.Data, error) {
+	if err := exists(u); err != nil {
+		return nil, err
+	}
+	changed := userapi.Changed{UserID: u.ID, Username: cmp.Or(username, u.Username), Email: cmp.Or(email, u.Email), Timestamp: at}
+	if changed.Username == u.Username && changed.Email == u.Email {
+		return nil, nil
+	}
+	if wrong := userapi.CheckNames(changed.Username, changed.Email); len(wrong) > 0 {
+		return nil, endpoint.Invalid("username or e-mail is not acceptable", wrong...)
+	}
+	return []event.Data{changed}, nil
+}
+
+// erase decides whether there is somebody to forget. Once is enough.
+func erase(u userapi.User, at time.Time) ([]event.Data, error) {
+	if isErased(u) {
+		return nil, nil
+	}
+	if err := exists(u); err != nil {
+		return nil, err
+	}
+	return []event.Data{userapi.Erased{UserID: u.ID, Timestamp: at}}, nil
 }

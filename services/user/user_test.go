@@ -40,3 +40,63 @@ func TestRegister(t *testing.T) {
 		}
 	}
 }
+
+// What happens to a user after it came into being.
+func TestLife(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(2, 0).UTC()
+	ada := userapi.User{ID: "u-1", Username: "ada", Email: "ada@example.com", Version: 1}
+	gone := apply(ada, event.Event{Type: "user.erased", Subject: "u-1", Version: 2}, userapi.Erased{UserID: "u-1", Timestamp: at})
+	if gone != (userapi.User{Version: 2}) {
+		t.Errorf("an erased user is %+v", gone)
+	}
+	changed := userapi.Changed{UserID: "u-1", Username: "ada", Email: "ada@example.org", Timestamp: at}
+	if now := apply(ada, event.Event{Type: "user.changed", Subject: "u-1", Version: 2}, changed); now.Email != changed.Email || now.ID != ada.ID || now.Version != 2 {
+		t.Errorf("a changed user is %+v", now)
+	}
+	move := func(username, email string) func(userapi.User) ([]event.Data, error) {
+		return func(u userapi.User) ([]event.Data, error) { return change(u, username, email, at) }
+	}
+	forget := func(u userapi.User) ([]event.Data, error) { return erase(u, at) }
+	for _, c := range []struct {
+		name  string
+		given userapi.User
+		when  func(userapi.User) ([]event.Data, error)
+		then  event.Data
+		code  endpoint.Code
+	}{
+		{"new e-mail", ada, move("", "ada@example.org"), changed, ""},
+		{"both", ada, move("eve", "e@example.org"), userapi.Changed{UserID: "u-1", Username: "eve", Email: "e@example.org", Timestamp: at}, ""},
+		{"no news", ada, move("ada", ""), nil, ""},
+		{"bad name", ada, move("a@b", ""), nil, endpoint.CodeInvalid},
+		{"change nobody", userapi.User{}, move("eve", ""), nil, endpoint.CodeNotFound},
+		{"change the erased", gone, move("eve", ""), nil, endpoint.CodeNotFound},
+		{"erase", ada, forget, userapi.Erased{UserID: "u-1", Timestamp: at}, ""},
+		{"erase twice", gone, forget, nil, ""},
+		{"erase nobody", userapi.User{}, forget, nil, endpoint.CodeNotFound},
+	} {
+		then, err := c.when(c.given)
+		if endpoint.CodeOf(err) != c.code {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if c.then == nil && len(then) > 0 || c.then != nil && (len(then) != 1 || then[0] != c.then) {
+			t.Errorf("%s: then %v", c.name, then)
+		}
+	}
+}
+
+func TestClaimsFollowNames(t *testing.T) {
+	t.Parallel()
+	c := claims{key: []byte("key")}
+	ada := userapi.User{ID: "u-1", Username: "ada", Email: "ada@example.com"}
+	if moved := c.transfer(ada, "ADA", ""); len(moved) != 0 {
+		t.Errorf("another spelling moves %v", moved)
+	}
+	moved := c.transfer(ada, "", "eve@example.com")
+	if len(moved) != 2 || !moved[0].Release || moved[0].Hash != c.email(ada.Email).Hash || moved[1] != c.email("eve@example.com") {
+		t.Errorf("another address moves %v", moved)
+	}
+	if all := c.release(ada); len(all) != 2 || !all[0].Release || !all[1].Release {
+		t.Errorf("the end releases %v", all)
+	}
+}

@@ -111,10 +111,11 @@ func TestEveryRuleBites(t *testing.T) {
 			{from: "pkg/bus", to: "github.com/nats-io/nats-server/v2/server"},
 			{from: "services", to: "github.com/nats-io/nats-server/v2/server"},
 		},
-		"testing and natstest are for test files": {
+		"testing and the helpers of tests are for test files": {
 			{from: "pkg/bus", to: "testing"},
 			{from: "services/order", to: "testing/synctest"},
 			{from: "pkg/app", to: "pkg/natstest"},
+			{from: "services/order/orderapi", to: "pkg/event/eventtest"},
 		},
 		"only event knows the CloudEvents SDK": {
 			{from: "services/gateway", to: "github.com/cloudevents/sdk-go/v2/event"},
@@ -157,6 +158,8 @@ func TestWhatIsAllowed(t *testing.T) {
 		{from: "pkg/projection", to: "pkg/eventstore"},
 		{from: "pkg/eventstore", to: "pkg/telemetry"},
 		{from: "pkg/natstest", to: "testing"},
+		{from: "pkg/event/eventtest", to: "pkg/event"},
+		{from: "services/order/orderapi", to: "pkg/event/eventtest", test: true},
 		{from: "pkg/event", to: "github.com/cloudevents/sdk-go/v2/event"},
 		{from: "test/flow", to: "services/order", test: true},
 	} {

@@ -39,6 +39,9 @@ type About struct {
 // AggregateID returns the notification's id.
 func (a About) AggregateID() string { return a.NotificationID }
 
+// OccurredAt returns when the mail was sent, or given up.
+func (a About) OccurredAt() time.Time { return a.Timestamp }
+
 // Validate checks what every reader relies on.
 func (a About) Validate() error {
 	if a.NotificationID == "" || a.UserID == "" || a.Kind == "" {

@@ -44,6 +44,9 @@ func (Created) EventType() string { return "order.created" }
 // AggregateID returns the order's id.
 func (c Created) AggregateID() string { return c.OrderID }
 
+// OccurredAt returns when the order was placed.
+func (c Created) OccurredAt() time.Time { return c.Timestamp }
+
 // Validate checks what every reader relies on.
 func (c Created) Validate() error {
 	if c.OrderID == "" || c.UserID == "" || len(c.Items) == 0 {
@@ -68,6 +71,9 @@ type Transition struct {
 
 // AggregateID returns the order's id.
 func (t Transition) AggregateID() string { return t.OrderID }
+
+// OccurredAt returns when the step was taken.
+func (t Transition) OccurredAt() time.Time { return t.Timestamp }
 
 // Validate checks what every reader relies on.
 func (t Transition) Validate() error {

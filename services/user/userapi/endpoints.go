@@ -20,6 +20,14 @@ var (
 		Service: "user", Name: "list", HTTP: "GET /v1/users", Idempotent: true,
 		Description: "Lists users, the newest first, page by page.",
 	}
+	Update = endpoint.Method[UpdateRequest, User]{
+		Service: "user", Name: "update", HTTP: "PATCH /v1/users/{id}", Idempotent: true,
+		Description: "Changes username, e-mail or both; what is given up is free for others.",
+	}
+	Erase = endpoint.Method[EraseRequest, EraseResponse]{
+		Service: "user", Name: "erase", HTTP: "DELETE /v1/users/{id}", Idempotent: true,
+		Description: "Erases a user: the names are free at once, all copies of personal data go soon after.",
+	}
 	Authenticate = endpoint.Method[AuthenticateRequest, User]{
 		Service: "user", Name: "authenticate", Idempotent: true,
 		Description: "Returns the user whose username or e-mail and password these are.",
@@ -27,7 +35,7 @@ var (
 )
 
 // Routes are the specs of all endpoints.
-var Routes = []endpoint.Spec{Create.Spec(), Get.Spec(), List.Spec(), Authenticate.Spec()}
+var Routes = []endpoint.Spec{Create.Spec(), Get.Spec(), List.Spec(), Update.Spec(), Erase.Spec(), Authenticate.Spec()}
 
 // User is a user as others see it.
 type User struct {
@@ -57,6 +65,24 @@ func (r CreateRequest) Validate() []endpoint.FieldError { return CheckNames(r.Us
 // GetRequest asks for one user.
 type GetRequest struct {
 	ID string `json:"id" validate:"required,max=128"`
+}
+
+// UpdateRequest asks to call a user something else. What is absent stays.
+type UpdateRequest struct {
+	ID       string `json:"id" validate:"required,max=128"`
+	Username string `json:"username,omitempty" validate:"max=64"`
+	Email    string `json:"email,omitempty" validate:"max=254"`
+}
+
+// EraseRequest asks to forget one user.
+type EraseRequest struct {
+	ID string `json:"id" validate:"required,max=128"`
+}
+
+// EraseResponse names the user who is forgotten; the id stays, with what it was used for.
+type EraseResponse struct {
+	ID      string `json:"id"`
+	Version uint64 `json:"version"`
 }
 
 // ListRequest asks for a page of users.

@@ -31,6 +31,8 @@ var sampleTime = time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.UTC)
 func samples(*testing.T) []event.Data {
 	return []event.Data{
 		userapi.Created{UserID: sampleID, Username: "Zoë", Email: "zoe@example.com", Timestamp: sampleTime},
+		userapi.Changed{UserID: sampleID, Username: "Zoë", Email: "zoe@example.org", Timestamp: sampleTime},
+		userapi.Erased{UserID: sampleID, Timestamp: sampleTime},
 	}
 }
 

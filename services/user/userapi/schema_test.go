@@ -1,0 +1,18 @@
+package userapi_test
+
+import (
+	"testing"
+
+	"sluice/pkg/event/eventtest"
+	"sluice/services/user/userapi"
+)
+
+// TestSchemasStayReadable holds what stored events look like. A golden schema only
+// ever gains optional members; all else needs a new schema version.
+func TestSchemasStayReadable(t *testing.T) {
+	t.Parallel()
+	if *update {
+		eventtest.WriteSchemas(t, userapi.Events, "testdata")
+	}
+	eventtest.CheckSchemas(t, userapi.Events, "testdata")
+}
