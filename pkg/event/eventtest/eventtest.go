@@ -1,15 +1,18 @@
-// Package eventtest is for the tests of packages that declare events. Golden schemas
+// Package eventtest is for the tests of packages that declare events. Golden files
 // hold what was ever written, so that a change which would make stored events
 // unreadable fails before it is released:
 //
-//	func TestSchemasStayReadable(t *testing.T) {
+//	func TestEventsStayReadable(t *testing.T) {
 //		if *update {
+//			eventtest.WriteEvents(t, orderapi.Events, "testdata", samples...)
 //			eventtest.WriteSchemas(t, orderapi.Events, "testdata")
 //		}
+//		eventtest.CheckEvents(t, orderapi.Events, "testdata", samples...)
 //		eventtest.CheckSchemas(t, orderapi.Events, "testdata")
 //	}
 //
-// There is one file for each version of each type, order.created.v1.schema.json.
+// For each version of each type there is its wire form, order.created.v1.golden, and
+// its schema, order.created.v1.schema.json.
 package eventtest
 
 import (
