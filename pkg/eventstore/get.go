@@ -103,11 +103,28 @@ func lastValue(h nats.Header, name string) string {
 	return values[len(values)-1]
 }
 
+// getFromLeader asks until there is a leader that answers, for readTimeout at most:
+// while a new one is elected the server says that it is unavailable.
 func (s *Store) getFromLeader(ctx context.Context, request getRequest) (message, error) {
 	body, err := json.Marshal(request)
 	if err != nil {
 		return message{}, fmt.Errorf("read %s: %w", s.stream.Name, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	for {
+		m, err := s.askLeader(ctx, body)
+		api, ok := errors.AsType[*jetstream.APIError](err)
+		if !ok || api.Code != 503 {
+			return m, err
+		}
+		if pause(ctx, retryPause) != nil {
+			return message{}, err
+		}
+	}
+}
+
+func (s *Store) askLeader(ctx context.Context, body []byte) (message, error) {
 	reply, err := s.request(ctx, s.api+"STREAM.MSG.GET."+s.stream.Name, body)
 	if err != nil {
 		return message{}, err

@@ -29,7 +29,8 @@ const (
 	replayRare = 32
 )
 
-// errReplay says that a replay can't go on; start another after the last event.
+// errReplay says that a consumer can't go on: another one has to, after the last
+// message.
 var errReplay = errors.New("the replay was interrupted")
 
 // Replay says which events to read of all aggregates. The zero value means all.
@@ -55,8 +56,9 @@ func (s *Store) Since(ctx context.Context, t time.Time) iter.Seq2[Recorded, erro
 
 // Replay returns the genuine events of all aggregates that r asks for, oldest first,
 // and ends after those that were in the stream when the iteration began. It holds a
-// bounded number in memory, and a consumer on the server as long as it lasts. An error
-// is the last pair. An event that this program is too old for
+// bounded number in memory, and a consumer on the server as long as it lasts. When that
+// consumer, its leader or the connection is lost it goes on with another; an error is
+// the last pair, and comes when that does not help for five seconds. An event that this program is too old for
 // ([event.ErrUnknownType], [event.ErrNewerVersion]) ends it likewise, unless it is of
 // no type asked for.
 func (s *Store) Replay(ctx context.Context, r Replay) iter.Seq2[Recorded, error] {
@@ -75,30 +77,65 @@ func (s *Store) replay(ctx context.Context, r Replay, yield func(Recorded) bool)
 		}
 		wanted[name] = true
 	}
+	reader, until := s.Reader(), uint64(0)
+	for progress := time.Now(); ; {
+		reached, err := s.play(ctx, r, &until, func(m message) (bool, error) {
+			e, err := s.replayed(ctx, reader, m, r.HeadersOnly)
+			switch {
+			case errors.Is(err, &ForeignError{}), errors.Is(err, errNoMessage), IsErased(err):
+				return true, nil
+			case err != nil:
+				return false, err
+			case len(wanted) > 0 && !wanted[e.Type]:
+				return true, nil
+			case e.unreadable != nil:
+				return false, e.unreadable
+			default:
+				return yield(e), nil
+			}
+		})
+		if reached > r.After {
+			r.After, progress = reached, time.Now()
+		}
+		if !interrupted(err) || time.Since(progress) > readTimeout {
+			return err
+		}
+		if pause(ctx, retryPause) != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// interrupted reports whether going on after the last message may help.
+func interrupted(err error) bool {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return api.Code == 503
+	}
+	return errors.Is(err, errReplay)
+}
+
+// play takes messages from one consumer until take says that it is enough, and
+// returns how far it got. until is the end, and is set when it is not known yet.
+func (s *Store) play(ctx context.Context, r Replay, until *uint64, take func(message) (bool, error)) (reached uint64, err error) {
 	p, err := s.openPlayer(ctx, r)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer p.close(ctx)
-	reader := s.Reader()
+	if *until == 0 {
+		*until = p.last
+	}
+	p.last = *until
 	for {
 		m, err := p.next(ctx)
 		if err != nil || m.sequence == 0 {
-			return err
+			return reached, err
 		}
-		e, err := s.replayed(ctx, reader, m, r.HeadersOnly)
-		switch {
-		case errors.Is(err, &ForeignError{}), errors.Is(err, errNoMessage), IsErased(err):
-			continue
-		case err != nil:
-			return err
-		case len(wanted) > 0 && !wanted[e.Type]:
-			continue
-		case e.unreadable != nil:
-			return e.unreadable
-		case !yield(e):
-			return nil
+		more, err := take(m)
+		if err != nil || !more {
+			return reached, err
 		}
+		reached = m.sequence
 	}
 }
 
