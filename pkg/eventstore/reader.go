@@ -87,8 +87,8 @@ func (r *Reader) continues(ctx context.Context, e Recorded) error {
 	known, ok := r.tails.Get(e.Subject)
 	r.mu.Unlock()
 	switch {
-	case ok && (known.follows(e.Event) || known.Sequence == e.Sequence):
-		return nil
+	case ok && (e.anchored && known.follows(e.Event) || known.Sequence == e.Sequence):
+		return nil // anchored, since a consumer with a filter has not met all that lies between
 	case e.Version == 1 && e.anchored && Tail{}.follows(e.Event):
 		return nil
 	}
