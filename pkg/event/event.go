@@ -27,7 +27,6 @@ package event
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -92,30 +91,47 @@ func (e Event) Entity() string {
 // "order.created.<id>".
 func (e Event) HistorySubject() string { return e.Type + "." + e.Subject }
 
-var (
-	typePattern = regexp.MustCompile(`^[a-z0-9-]{1,64}\.[a-z0-9-]{1,64}$`)
-	idPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
-)
-
 // ErrInvalid is what every error about a malformed envelope, type or id wraps.
 var ErrInvalid = errors.New("invalid event")
 
 // CheckType reports whether t is a type Sluice can address: two tokens of
 // [a-z0-9-], the second a past-tense verb by convention.
 func CheckType(t string) error {
-	if !typePattern.MatchString(t) {
+	entity, name, _ := strings.Cut(t, ".")
+	if !isName(entity) || !isName(name) {
 		return fmt.Errorf("%w: type %q is not <entity>.<event> in lower case", ErrInvalid, clip(t))
 	}
 	return nil
 }
 
+// isName reports whether s is 1 to 64 of [a-z0-9-].
+func isName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 64
+}
+
 // CheckID reports whether id can name an aggregate: 1 to 128 of [A-Za-z0-9_-], so
 // that it is one subject token and one KV key token.
 func CheckID(id string) error {
-	if !idPattern.MatchString(id) {
+	if !isID(id) {
 		return fmt.Errorf("%w: aggregate id %q is not 1 to 128 of [A-Za-z0-9_-]", ErrInvalid, clip(id))
 	}
 	return nil
+}
+
+func isID(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 128
 }
 
 func clip(s string) string {

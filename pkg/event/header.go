@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"fmt"
 	"mime"
 	"strconv"
@@ -22,52 +23,64 @@ const (
 // Encode returns e in the binary mode of the CloudEvents NATS protocol binding:
 // ce- headers with percent-encoded values, and the data alone as the body. Header
 // names are lower case. It does not validate: [Event.Validate] does.
-func Encode(e Event) (nats.Header, []byte) {
-	h := make(nats.Header, 20)
-	values := make([]string, 0, 20)
-	set := func(name, value string) {
-		if value == "" {
-			return
-		}
-		values = append(values, percentEncode(value))
-		h[name] = values[len(values)-1 : len(values) : len(values)]
+func Encode(e Event) (nats.Header, []byte) { return new(Encoder).Encode(e) }
+
+// Encoder encodes events one after another in the same memory. The zero value is
+// ready. It is for one goroutine at a time.
+type Encoder struct {
+	header nats.Header
+	values []string
+}
+
+// Encode is [Encode], with a header that is valid until the next call.
+func (c *Encoder) Encode(e Event) (nats.Header, []byte) {
+	const usual = 24 // headers, with what a store adds
+	if c.header == nil {
+		c.header, c.values = make(nats.Header, usual), make([]string, 0, usual)
 	}
-	set("ce-specversion", specVersion)
-	set("ce-id", e.ID)
-	set("ce-source", e.Source)
-	set("ce-type", e.Type)
-	set("ce-subject", e.Subject)
+	clear(c.header)
+	c.values = c.values[:0]
+	c.set("ce-specversion", specVersion)
+	c.set("ce-id", e.ID)
+	c.set("ce-source", e.Source)
+	c.set("ce-type", e.Type)
+	c.set("ce-subject", e.Subject)
 	if !e.Time.IsZero() {
-		set("ce-time", e.Time.UTC().Format(time.RFC3339Nano))
+		c.set("ce-time", e.Time.UTC().Format(time.RFC3339Nano))
 	}
-	set("ce-dataschema", e.DataSchema)
-	set("ce-correlationid", e.CorrelationID)
-	set("ce-causationid", e.CausationID)
-	set("ce-userid", e.UserID)
-	set("ce-fingerprint", e.Fingerprint)
+	c.set("ce-dataschema", e.DataSchema)
+	c.set("ce-correlationid", e.CorrelationID)
+	c.set("ce-causationid", e.CausationID)
+	c.set("ce-userid", e.UserID)
+	c.set("ce-fingerprint", e.Fingerprint)
 	if e.Version > 0 {
-		set("ce-aggregateversion", strconv.FormatUint(e.Version, 10))
+		c.set("ce-aggregateversion", strconv.FormatUint(e.Version, 10))
 	}
-	set("ce-previous", joinSequences(e.Previous))
+	c.set("ce-previous", joinSequences(e.Previous))
 	if e.Step > 0 {
-		set("ce-step", strconv.Itoa(e.Step))
+		c.set("ce-step", strconv.Itoa(e.Step))
 	}
 	for name, value := range e.Extensions {
-		set(attributePrefix+name, value)
+		c.set(attributePrefix+name, value)
 	}
-	plain := func(name, value string) { // W3C Trace Context knows no percent-encoding
-		if value != "" {
-			h[name] = []string{value}
-		}
+	// W3C Trace Context and media types know no percent-encoding.
+	c.add(headerTraceParent, e.TraceParent)
+	c.add(headerTraceState, e.TraceState)
+	c.add(headerContentType, cmp.Or(e.DataContentType, ContentType))
+	return c.header, e.Data
+}
+
+func (c *Encoder) set(name, value string) { c.add(name, percentEncode(value)) }
+
+// add sets a header that is there once, unless value is empty. The values lie in one
+// slice, each with no room for more behind it.
+func (c *Encoder) add(name, value string) {
+	if value == "" {
+		return
 	}
-	plain(headerTraceParent, e.TraceParent)
-	plain(headerTraceState, e.TraceState)
-	contentType := e.DataContentType
-	if contentType == "" {
-		contentType = ContentType
-	}
-	h[headerContentType] = []string{contentType}
-	return h, e.Data
+	c.values = append(c.values, value)
+	n := len(c.values)
+	c.header[name] = c.values[n-1 : n : n]
 }
 
 // Decode reads an event in binary mode (ce- headers, names in any case) or in
@@ -115,18 +128,16 @@ type messageHeader struct {
 // whatever its case.
 func readHeader(header nats.Header, e *Event) (messageHeader, error) {
 	var h messageHeader
-	seen := make(map[string]struct{}, len(header))
+	var seen names
 	for key, values := range header {
 		name := strings.ToLower(key)
 		attribute, isAttribute := strings.CutPrefix(name, attributePrefix)
 		if !isAttribute && name != headerContentType && name != headerTraceParent && name != headerTraceState {
 			continue
 		}
-		if _, twice := seen[name]; twice || len(values) != 1 {
+		if len(values) != 1 || key != name && !seen.first(header, name) {
 			return h, fmt.Errorf("%w: header %q is not there exactly once", ErrInvalid, clip(name))
 		}
-		seen[name] = struct{}{}
-		value := percentDecode(values[0])
 		switch {
 		case name == headerContentType:
 			h.contentType = values[0]
@@ -135,15 +146,34 @@ func readHeader(header nats.Header, e *Event) (messageHeader, error) {
 		case name == headerTraceState:
 			h.traceState = values[0]
 		case attribute == "specversion":
-			h.specVersion, h.binary = value, true
+			h.specVersion, h.binary = percentDecode(values[0]), true
 		default:
 			h.binary = true
-			if err := e.setAttribute(attribute, value); err != nil {
+			if err := e.setAttribute(attribute, percentDecode(values[0])); err != nil {
 				return h, err
 			}
 		}
 	}
 	return h, nil
+}
+
+// names remembers the header names that were not written in lower case.
+type names map[string]struct{}
+
+// first reports whether name is in header in one spelling only, as far as is known:
+// neither in lower case nor in a spelling met before.
+func (n *names) first(header nats.Header, name string) bool {
+	if _, twice := header[name]; twice {
+		return false
+	}
+	if _, twice := (*n)[name]; twice {
+		return false
+	}
+	if *n == nil {
+		*n = make(names)
+	}
+	(*n)[name] = struct{}{}
+	return true
 }
 
 func parseTime(s string) (time.Time, error) {
@@ -187,6 +217,9 @@ func splitSequences(s string) ([]uint64, error) {
 const MaxPrevious = 12
 
 func isStructured(contentType string) bool {
+	if contentType == ContentType {
+		return false
+	}
 	media, _, err := mime.ParseMediaType(contentType)
 	return err == nil && strings.HasPrefix(media, "application/cloudevents")
 }

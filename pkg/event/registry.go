@@ -51,6 +51,7 @@ type Definition struct {
 	decode    func(e Event, opts ...json.Options) (Data, error)
 	schema    func() jsontext.Value
 	upcasters []Upcaster // by version, from 1
+	uri       string     // of its schema
 }
 
 // Define declares the event type T at its current schema version, from 1. A version
@@ -60,7 +61,7 @@ func Define[T Data](version int, upcasters ...Upcaster) Definition {
 	return Definition{
 		name: zero.EventType(), version: version, data: reflect.TypeFor[T](),
 		decode: func(e Event, opts ...json.Options) (Data, error) { return unmarshal[T](e, opts...) },
-		schema: eventSchema[T], upcasters: upcasters,
+		schema: eventSchema[T], upcasters: upcasters, uri: schemaURI(zero.EventType(), version),
 	}
 }
 
@@ -75,6 +76,7 @@ func (d Definition) First() Definition {
 // concurrent use.
 type Registry struct {
 	entity string
+	source string
 	types  []string
 	byName map[string]Definition
 	begins bool // some definitions are first
@@ -84,7 +86,7 @@ type Registry struct {
 // belong to entity, is there twice, has a malformed name or lacks an upcaster: these
 // are mistakes in the program, found at start-up.
 func NewRegistry(entity string, definitions ...Definition) *Registry {
-	r := &Registry{entity: entity, byName: make(map[string]Definition, len(definitions))}
+	r := &Registry{entity: entity, source: "/services/" + entity, byName: make(map[string]Definition, len(definitions))}
 	for _, d := range definitions {
 		if err := CheckType(d.name); err != nil {
 			panic(err)
@@ -129,7 +131,7 @@ func (r *Registry) Fits(t string, version uint64) bool {
 }
 
 // Source returns the ce-source of events that the entity's own service writes.
-func (r *Registry) Source() string { return "/services/" + r.entity }
+func (r *Registry) Source() string { return r.source }
 
 // New returns an event of aggregate id that carries data, with a fresh id, the
 // current time, and cause and correlation from the context. Version, Previous,
@@ -158,7 +160,7 @@ func (r *Registry) New(ctx context.Context, id string, data Data) (Event, error)
 	}
 	return Event{
 		ID: NewID(), Source: r.Source(), Type: d.name, Subject: id, Time: at.UTC(),
-		DataSchema: schemaURI(d.name, d.version), DataContentType: ContentType, Data: body,
+		DataSchema: d.uri, DataContentType: ContentType, Data: body,
 		CorrelationID: m.CorrelationID, CausationID: m.CausationID, UserID: m.UserID, Fingerprint: m.Fingerprint,
 	}, nil
 }

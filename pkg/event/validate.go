@@ -120,6 +120,9 @@ func validAttributeName(name string) bool {
 // checkString follows CloudEvents 1.0, section 2.1: Unicode without control
 // characters, surrogates or noncharacters.
 func checkString(name, value string) error {
+	if isPlain(value) {
+		return nil
+	}
 	for i, r := range value {
 		if r == utf8.RuneError {
 			if _, size := utf8.DecodeRuneInString(value[i:]); size == 1 {
@@ -131,4 +134,14 @@ func checkString(name, value string) error {
 		}
 	}
 	return nil
+}
+
+// isPlain reports whether s is printable ASCII.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
