@@ -33,19 +33,24 @@ const retryPause = 20 * time.Millisecond
 // already holds the first of events after tail, Append takes the decision for its
 // own, whose acknowledgement was lost, and succeeds.
 func (s *Store) Append(ctx context.Context, id string, tail Tail, events []event.Event, claims ...Claim) (Tail, error) {
-	messages, err := s.encode(ctx, id, tail, events)
+	d := s.drafts.take()
+	messages, err := s.encode(ctx, id, tail, events, d)
 	if err != nil {
 		return Tail{}, fmt.Errorf("append to %s: %w", s.stream.Name, err)
 	}
 	done, err := s.append(ctx, id, tail, events, messages, claims)
+	if s.group == nil { // a group may still have the messages after ctx has ended
+		s.drafts.putBack(d)
+	}
 	if err != nil {
 		return Tail{}, fmt.Errorf("append to %s %s: %w", s.stream.Entity, id, err)
 	}
 	return done, nil
 }
 
-// encode links events to tail and to each other and returns their messages.
-func (s *Store) encode(ctx context.Context, id string, tail Tail, events []event.Event) ([]*nats.Msg, error) {
+// encode links events to tail and to each other and returns their messages, which lie
+// in d.
+func (s *Store) encode(ctx context.Context, id string, tail Tail, events []event.Event, d *draft) ([]*nats.Msg, error) {
 	if err := event.CheckID(id); err != nil {
 		return nil, err
 	}
@@ -58,7 +63,6 @@ func (s *Store) encode(ctx context.Context, id string, tail Tail, events []event
 	parent, state := telemetry.TraceParent(ctx)
 	expected := []string{formatSequence(tail.Last)}
 	filter := []string{s.stream.Of(id)}
-	messages := make([]*nats.Msg, len(events))
 	for i := range events {
 		e := &events[i]
 		if e.Subject != id || e.Entity() != s.stream.Entity {
@@ -71,15 +75,14 @@ func (s *Store) encode(ctx context.Context, id string, tail Tail, events []event
 		if err := e.Validate(); err != nil {
 			return nil, err
 		}
-		header, body := event.Encode(*e)
-		header[jetstream.ExpectedLastSubjSeqHeader] = expected
-		header[jetstream.ExpectedLastSubjSeqSubjHeader] = filter
-		messages[i] = &nats.Msg{Subject: e.HistorySubject(), Header: header, Data: body}
-		if size := messages[i].Size(); size > MaxMessageSize-batchHeaders {
+		m := d.message(*e)
+		m.Header[jetstream.ExpectedLastSubjSeqHeader] = expected
+		m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = filter
+		if size := m.Size(); size > MaxMessageSize-batchHeaders {
 			return nil, fmt.Errorf("%w: %s has %d bytes, at most %d", ErrTooLarge, e.Type, size, MaxMessageSize-batchHeaders)
 		}
 	}
-	return messages, nil
+	return d.messages, nil
 }
 
 // batchHeaders is room for the headers that PublishBatch adds.
@@ -102,6 +105,7 @@ func (s *Store) append(ctx context.Context, id string, tail Tail, events []event
 			return Tail{}, doubtful(doubt, err)
 		}
 		last, err := publish(ctx, append(slices.Clip(messages), claimed...))
+		failure := err
 		publish = s.publish // another try goes alone
 		switch classify(err) {
 		case stored:
@@ -121,7 +125,7 @@ func (s *Store) append(ctx context.Context, id string, tail Tail, events []event
 		case retry:
 		}
 		if err := pause(ctx, retryPause); err != nil {
-			return Tail{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+			return Tail{}, doubtful(doubt, fmt.Errorf("%w: %w", err, failure))
 		}
 	}
 }
@@ -149,11 +153,7 @@ func (s *Store) publish(ctx context.Context, messages []*nats.Msg) (uint64, erro
 		return PublishBatch(ctx, s.js.Conn(), messages)
 	}
 	unbatch(messages[0]) // an earlier try may have been a batch, of which only this is still needed
-	ack, err := s.js.PublishMsg(ctx, messages[0])
-	if err != nil {
-		return 0, err
-	}
-	return ack.Sequence, nil
+	return publishOne(ctx, s.js.Conn(), messages[0])
 }
 
 // resolve finds out, from the leader, why an append was refused. Either our events

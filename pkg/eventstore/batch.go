@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 )
 
@@ -44,21 +42,11 @@ func PublishBatch(ctx context.Context, nc *nats.Conn, messages []*nats.Msg) (uin
 			return 0, fmt.Errorf("publish batch: %w", err)
 		}
 	}
-	reply, err := nc.RequestMsgWithContext(ctx, last)
+	sequence, err := publishOne(ctx, nc, last)
 	if err != nil {
 		return 0, fmt.Errorf("publish batch: %w", err)
 	}
-	var ack struct {
-		Error    *jetstream.APIError `json:"error"`
-		Sequence uint64              `json:"seq"`
-	}
-	if err := json.Unmarshal(reply.Data, &ack); err != nil {
-		return 0, fmt.Errorf("publish batch: read the acknowledgement: %w", err)
-	}
-	if ack.Error != nil {
-		return 0, fmt.Errorf("publish batch: %w", ack.Error)
-	}
-	return ack.Sequence, nil
+	return sequence, nil
 }
 
 // unbatch removes what PublishBatch wrote into m.

@@ -289,7 +289,7 @@ func (im *importer) sendWave(ctx context.Context, messages []*nats.Msg, linked [
 // encode returns the message of e, which follows tail, and e with its links.
 func (im *importer) encode(ctx context.Context, e event.Event, tail Tail) (*nats.Msg, event.Event, error) {
 	link := []event.Event{e}
-	messages, err := im.store.encode(ctx, e.Subject, tail, link)
+	messages, err := im.store.encode(ctx, e.Subject, tail, link, new(draft))
 	if err != nil {
 		return nil, e, fmt.Errorf("%s %s: %w", im.store.stream.Entity, e.Subject, err)
 	}

@@ -43,6 +43,9 @@ func (s *Store) claimSubject(c Claim) string {
 // holder, each expecting what it was found to be. It fails with a [*TakenError]
 // when another aggregate holds one; before it says so it asks the leader.
 func (s *Store) claimMessages(ctx context.Context, id string, claims []Claim, from source) ([]*nats.Msg, error) {
+	if len(claims) == 0 {
+		return nil, nil
+	}
 	messages := make([]*nats.Msg, len(claims))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, c := range claims {

@@ -94,7 +94,7 @@ func (s *Store) isErasure(e Recorded) bool { return e.Type == s.stream.Erased() 
 func (s *Store) eraseClaims(ctx context.Context, id string, sequence uint64) error {
 	var taken []uint64
 	for next := sequence + 1; ; next++ {
-		m, err := s.at(ctx, next, leader)
+		m, err := s.getFromLeader(ctx, getRequest{Sequence: next})
 		if errors.Is(err, errNoMessage) {
 			break
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -90,6 +91,9 @@ const (
 func classify(err error) outcome {
 	if err == nil {
 		return stored
+	}
+	if errors.Is(err, nats.ErrNoResponders) {
+		return retry // nobody has the stream just now
 	}
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {

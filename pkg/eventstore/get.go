@@ -43,43 +43,51 @@ func (s *Store) last(ctx context.Context, subject string, from source) (message,
 	if from == leader {
 		return s.getFromLeader(ctx, getRequest{Last: subject})
 	}
-	return s.getDirect(ctx, s.api+"DIRECT.GET."+s.stream.Name+"."+subject, nil)
+	return s.getDirect(ctx, s.api+"DIRECT.GET."+s.stream.Name+"."+subject)
 }
 
-func (s *Store) at(ctx context.Context, sequence uint64, from source) (message, error) {
-	if from == leader {
-		return s.getFromLeader(ctx, getRequest{Sequence: sequence})
-	}
-	body := strconv.AppendUint([]byte(`{"seq":`), sequence, 10)
-	return s.getDirect(ctx, s.api+"DIRECT.GET."+s.stream.Name, append(body, '}'))
-}
-
-// allAt reads several sequences in parallel. A message that is not there fails it
-// with errNoMessage.
+// allAt reads several sequences at once. A message that is not there fails it with
+// errNoMessage.
 func (s *Store) allAt(ctx context.Context, sequences []uint64, from source) ([]message, error) {
-	const parallel = 12
 	messages := make([]message, len(sequences))
-	if len(sequences) == 1 {
-		m, err := s.at(ctx, sequences[0], from)
-		messages[0] = m
-		return messages, err
+	if from == leader {
+		const parallel = 12
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(parallel)
+		for i, sequence := range sequences {
+			group.Go(func() (err error) {
+				messages[i], err = s.getFromLeader(ctx, getRequest{Sequence: sequence})
+				return err
+			})
+		}
+		return messages, group.Wait()
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
+	bodies := make([][]byte, len(sequences))
 	for i, sequence := range sequences {
-		group.Go(func() (err error) {
-			messages[i], err = s.at(ctx, sequence, from)
-			return err
-		})
+		bodies[i] = append(strconv.AppendUint([]byte(`{"seq":`), sequence, 10), '}')
 	}
-	return messages, group.Wait()
+	replies, err := s.fetcher.all(ctx, s.js.Conn(), s.api+"DIRECT.GET."+s.stream.Name, bodies)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", s.stream.Name, err)
+	}
+	for i, reply := range replies {
+		if messages[i], err = s.read(reply); err != nil {
+			return nil, err
+		}
+	}
+	return messages, nil
 }
 
-func (s *Store) getDirect(ctx context.Context, subject string, body []byte) (message, error) {
-	reply, err := s.request(ctx, subject, body)
+func (s *Store) getDirect(ctx context.Context, subject string) (message, error) {
+	reply, err := s.request(ctx, subject, nil)
 	if err != nil {
 		return message{}, err
 	}
+	return s.read(reply)
+}
+
+// read returns the message in the reply to a direct get.
+func (s *Store) read(reply *nats.Msg) (message, error) {
 	switch status := reply.Header.Get("Status"); {
 	case status == "404":
 		return message{}, errNoMessage

@@ -157,7 +157,7 @@ func (s *Store) replayed(ctx context.Context, reader *Reader, m message, headers
 func (s *Store) recordHeader(ctx context.Context, m message) (Recorded, error) {
 	m.data = nil
 	if _, err := event.Decode(m.header, nil); err != nil {
-		if m, err = s.at(ctx, m.sequence, leader); err != nil {
+		if m, err = s.getFromLeader(ctx, getRequest{Sequence: m.sequence}); err != nil {
 			return Recorded{}, err
 		}
 	}

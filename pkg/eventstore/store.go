@@ -60,11 +60,13 @@ const (
 
 // Store appends to and reads from one history stream.
 type Store struct {
-	js     jetstream.JetStream
-	api    string // prefix of the JetStream API's subjects, with the dot
-	stream Stream
-	events *event.Registry
-	group  *group // nil: every decision is published alone
+	js      jetstream.JetStream
+	api     string // prefix of the JetStream API's subjects, with the dot
+	stream  Stream
+	events  *event.Registry
+	group   *group // nil: every decision is published alone
+	drafts  drafts
+	fetcher fetcher
 }
 
 // New returns the store of the events that registry lists, in stream s, which must
