@@ -20,20 +20,19 @@ func appends() []contest {
 	var all []contest
 	for _, l := range []load{{1, 3000}, {16, 1000}, {64, 400}} {
 		all = append(all,
-			appending(fmt.Sprintf("append/new/%d", l.writers), l, 1),
-			appending(fmt.Sprintf("append/growing/%d", l.writers), l, life))
+			appending(contest{name: fmt.Sprintf("append/new/%d", l.writers)}, l, 1),
+			appending(contest{name: fmt.Sprintf("append/growing/%d", l.writers)}, l, life))
 	}
-	always := appending("append/sync-always/64", load{64, 40}, 1)
-	always.sync = "always"
-	return append(all, always)
+	return append(all, appending(contest{name: "append/sync-always/64", sync: syncAlways}, load{64, 80}, 1))
 }
 
 // appending compares what makes the event durable: the store, which makes and
-// validates a typed event and builds the message; nats.go with the message as good as
-// built; and watermill, which knows no concurrency control.
-func appending(name string, l load, life int) contest {
+// validates a typed event and builds the message, and groups events where the server
+// syncs each write; nats.go with the message as good as built; and watermill and the
+// CloudEvents SDK, which know no concurrency control.
+func appending(c contest, l load, life int) contest {
 	return contest{
-		name: name, metrics: []metric{{unit: "events/s"}},
+		name: c.name, sync: c.sync, metrics: []metric{{unit: "events/s"}},
 		prepare: func(ctx context.Context, r *rig) (field, error) {
 			ours, err := r.history(ctx, orders)
 			if err != nil {
@@ -47,7 +46,12 @@ func appending(name string, l load, life int) contest {
 			if err != nil {
 				return field{}, err
 			}
-			store, each := eventstore.New(ours, orders, events), r.size(l.each, 2*life)
+			cloud, err := r.history(ctx, clouds)
+			if err != nil {
+				return field{}, err
+			}
+			store := eventstore.New(ours, orders, events, eventstore.SyncAlways(r.sync == syncAlways))
+			each := r.size(l.each, 2*life)
 			turn := func(hire func(ids []string) (writer, error)) round {
 				return func(ctx context.Context, _ int) ([]float64, error) {
 					all, err := crew(l.writers, func() (writer, error) { return hire(newIDs(each, life)) })
@@ -57,13 +61,19 @@ func appending(name string, l load, life int) contest {
 					return together(ctx, all, each)
 				}
 			}
-			return field{
+			f := field{
 				ours: turn(func(ids []string) (writer, error) { return appender(store, ids), nil }),
 				peers: []peer{
 					{"raw PublishMsg", turn(func(ids []string) (writer, error) { return rawAppender(raw, plains, ids) })},
 					{"watermill", turn(func(ids []string) (writer, error) { return water.appender(ids), nil })},
+					{"cloudevents sdk", turn(func(ids []string) (writer, error) { return cloudAppender(cloud, ids) })},
 				},
-			}, nil
+			}
+			if r.sync == syncAlways {
+				alone := eventstore.New(ours, orders, events)
+				f.peers = append(f.peers, peer{"ours without groups", turn(func(ids []string) (writer, error) { return appender(alone, ids), nil })})
+			}
+			return f, nil
 		},
 	}
 }

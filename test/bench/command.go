@@ -20,10 +20,11 @@ func count(t tally, _ event.Event, data event.Data) tally {
 }
 
 // commands: load, decide and append, beside appending alone with nats.go. Each
-// aggregate gets a life of commands, one after another, from one writer.
+// aggregate gets a life of commands, one after another, from one writer; the first one
+// creates it.
 func commands() []contest {
 	var all []contest
-	for _, l := range []load{{1, 1000}, {16, 200}, {64, 100}} {
+	for _, l := range []load{{1, 3000}, {16, 1000}, {64, 400}} {
 		all = append(all, contest{
 			name: fmt.Sprintf("command/%d", l.writers), metrics: []metric{{unit: "commands/s"}},
 			prepare: func(ctx context.Context, r *rig) (field, error) { return commanding(ctx, r, l) },
@@ -66,7 +67,7 @@ func commanding(ctx context.Context, r *rig, l load) (field, error) {
 func commander(tallies *aggregate.Aggregates[tally], ids []string) writer {
 	return func(ctx context.Context, i int) error {
 		result, err := tallies.Do(commanded(ctx), aggregate.Command[tally]{
-			ID:     ids[i],
+			ID: ids[i], Create: i%life == 0,
 			Decide: func(tally) ([]event.Data, error) { return []event.Data{fact()}, nil },
 		})
 		if err == nil && (result.Version != uint64(i%life)+1 || result.State.amount != fact().Amount*int(result.Version)) {

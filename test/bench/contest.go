@@ -11,7 +11,7 @@ import (
 type contest struct {
 	name    string
 	metrics []metric
-	sync    string // how often the server syncs files to disk; empty is the server's default, always is after each write
+	sync    string // how often the server syncs files to disk; empty is the server's default
 	prepare func(ctx context.Context, r *rig) (field, error)
 }
 
@@ -53,11 +53,14 @@ func contests() []contest {
 	return slices.Concat(
 		envelopes(),
 		appends(),
+		imports(),
 		commands(),
 		loads(),
+		besideSQLite(),
 		handlers(),
 		latencies(),
 		rebuilds(),
+		heaps(),
 		gateways(),
 	)
 }

@@ -32,6 +32,7 @@ var (
 	orders = eventstore.Stream{Name: "ORDERS", Entity: "order"}
 	plains = eventstore.Stream{Name: "PLAINS", Entity: "plain"} // raw nats.go
 	waters = eventstore.Stream{Name: "WATERS", Entity: "water"} // watermill
+	clouds = eventstore.Stream{Name: "CLOUDS", Entity: "cloud"} // the CloudEvents SDK
 )
 
 // fact is the one event everybody writes.

@@ -36,7 +36,7 @@ func latencyOfHandler(ctx context.Context, r *rig) (field, error) {
 		return field{}, err
 	}
 	store := eventstore.New(js, orders, events)
-	w := worker{js, "ours", handling(store, genuine)}
+	w := worker{"ours", handling(store, genuine)}
 	raw, err := rawLatency(ctx, r)
 	return field{
 		ours:  w.latency(r.paced(), func(ids []string) (writer, error) { return appender(store, ids), nil }),
@@ -46,7 +46,7 @@ func latencyOfHandler(ctx context.Context, r *rig) (field, error) {
 
 func rawLatency(ctx context.Context, r *rig) (peer, error) {
 	js, err := r.jetStream(ctx)
-	w := worker{js, "raw", consuming(js)}
+	w := worker{"raw", consuming(js)}
 	return peer{"raw publish to Consume", w.latency(r.paced(), func(ids []string) (writer, error) { return rawAppender(js, orders, ids) })}, err
 }
 
@@ -62,18 +62,18 @@ func (w worker) latency(n int, hire func(ids []string) (writer, error)) round {
 			return nil, err
 		}
 		watch := newStopwatch(ids)
-		stop, err := w.start(ctx, turn, jetstream.DeliverNewPolicy, watch.stop)
+		working, stop, err := w.start(ctx, turn, jetstream.DeliverNewPolicy, watch.stop)
 		if err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, stop()) }()
-		if err := atPace(ctx, n, func(i int) error {
+		if err := atPace(working, n, func(i int) error {
 			watch.start(i)
-			return publish(ctx, i)
+			return publish(working, i)
 		}); err != nil {
 			return nil, err
 		}
-		return watch.quantiles(ctx)
+		return watch.quantiles(working)
 	}
 }
 

@@ -1,9 +1,10 @@
 // Command bench measures Sluice beside what people would use instead: raw nats.go,
-// watermill, the CloudEvents SDK, net/http.
+// watermill, the CloudEvents SDK, hallgren/eventsourcing on SQLite, net/http.
 //
 //	go run ./test/bench                     everything, some minutes
 //	go run ./test/bench -run 'append|load'  the contests whose names match
 //	go run ./test/bench -quick              one short round of each, to see that it runs
+//	go run ./test/bench -cpuprofile FILE    what this process spends its CPU on, for go tool pprof
 //	go run ./test/bench -tsv FILE           also name, unit, ours, peer, ratio, tab-separated
 //
 // A figure alone says more about the machine than about the code, so every contest
@@ -46,6 +47,7 @@ func run(ctx context.Context, args []string) (err error) {
 	pattern := flags.String("run", "", "run the contests whose names match this `regexp`")
 	quick := flags.Bool("quick", false, "one short round of each contest: shows that it runs, measures nothing")
 	tsv := flags.String("tsv", "", "also write the figures to this `file`, tab-separated")
+	cpu := flags.String("cpuprofile", "", "write a CPU profile of this process to this `file`; the server's is not in it")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -66,11 +68,16 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := out.head(); err != nil {
 		return err
 	}
+	return profiled(*cpu, func() error { return holdAll(ctx, selected, *quick, out) })
+}
+
+// holdAll holds the selected contests and reports each when it is over.
+func holdAll(ctx context.Context, selected *regexp.Regexp, quick bool, out report) error {
 	for _, c := range contests() {
 		if !selected.MatchString(c.name) {
 			continue
 		}
-		rows, err := c.hold(ctx, *quick)
+		rows, err := c.hold(ctx, quick)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

@@ -23,6 +23,12 @@ func (p past) size() int { return p.aggregates * p.each }
 
 func (past) id(aggregate int) string { return event.DeriveID("aggregate", fmt.Sprint(aggregate)) }
 
+// at tells which event of which aggregate message i (from 0) is.
+func (p past) at(i int) (aggregate, k int) {
+	generation, rest := i/(p.abreast*p.each), i%(p.abreast*p.each)
+	return generation*p.abreast + rest%p.abreast, rest / p.abreast
+}
+
 // sequence is where event k (from 0) of an aggregate lies.
 func (p past) sequence(aggregate, k int) uint64 {
 	before := aggregate / p.abreast * p.abreast * p.each
@@ -50,8 +56,7 @@ func (p past) write(ctx context.Context, r *rig, s eventstore.Stream) error {
 		return err
 	}
 	for i := range p.size() {
-		generation, rest := i/(p.abreast*p.each), i%(p.abreast*p.each)
-		aggregate, k := generation*p.abreast+rest%p.abreast, rest/p.abreast
+		aggregate, k := p.at(i)
 		msg, err := p.message(ctx, s, aggregate, k)
 		if err != nil {
 			return err
@@ -84,11 +89,15 @@ func (p past) message(ctx context.Context, s eventstore.Stream, aggregate, k int
 	if err != nil {
 		return nil, err
 	}
-	e = disguised(e, s.Entity)
+	return p.linked(disguised(e, s.Entity), aggregate, k), nil
+}
+
+// linked returns e as event k of an aggregate.
+func (p past) linked(e event.Event, aggregate, k int) *nats.Msg {
 	e.Version, e.Step, e.Previous = uint64(k)+1, 1, p.previous(aggregate, k)
 	var last uint64
 	if k > 0 {
 		last = e.Previous[0]
 	}
-	return wire(e, last), nil
+	return wire(e, last)
 }

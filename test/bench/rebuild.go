@@ -26,8 +26,13 @@ func (s summary) with(e event.Event, n noted) summary {
 }
 
 func summarize(tx *projection.Tx[summary], e event.Event, data event.Data) error {
-	n, ok := data.(noted)
-	if !ok {
+	var n noted
+	switch d := data.(type) {
+	case noted:
+		n = d
+	case small:
+		n = noted(d)
+	default:
 		return event.ErrUnknownType
 	}
 	s, _, err := tx.Get(e.Subject)

@@ -20,8 +20,11 @@ type rig struct {
 	closers []func() error
 }
 
-// defaultSync is the interval that nats-server has by default, and Sluice too.
-const defaultSync = "2m"
+// How often the server syncs files to disk.
+const (
+	defaultSync = "2m"     // nats-server's own, and ours: survives a kill of the process, not a power cut
+	syncAlways  = "always" // before each acknowledgement: survives both
+)
 
 // size is how much a round does.
 func (r *rig) size(full, quick int) int {

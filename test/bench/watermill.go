@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 
 	"github.com/ThreeDotsLabs/watermill"
 	watermillnats "github.com/ThreeDotsLabs/watermill-nats/v2/pkg/nats"
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
 
 	"sluice/pkg/event"
 )
@@ -53,5 +55,48 @@ func (w *water) appender(ids []string) writer {
 		maps.Copy(m.Metadata, w.attributes)
 		m.Metadata["ce-id"], m.Metadata["ce-subject"] = m.UUID, ids[i]
 		return w.publisher.Publish("water.noted."+ids[i], m)
+	}
+}
+
+// routing is watermill's router in its fastest mode, which does not wait for the
+// server to confirm an acknowledgement. It handles one message after another.
+// Its subscriber closes the connection at the end, so each turn gets one of its own.
+func routing(r *rig) work {
+	return func(ctx context.Context, j job) (func() error, error) {
+		js, err := r.jetStream(ctx)
+		if err != nil {
+			return nil, err
+		}
+		subscriber, err := watermillnats.NewSubscriberWithNatsConn(js.Conn(), watermillnats.SubscriberSubscriptionConfig{
+			Unmarshaler: &watermillnats.NATSMarshaler{}, SubjectCalculator: watermillnats.DefaultSubjectCalculator,
+			AckWaitTimeout: ackWait, CloseTimeout: stopGrace,
+			JetStream: watermillnats.JetStreamConfig{
+				AckAsync: true, DurablePrefix: j.durable, SubscribeOptions: append(j.push(), nats.ManualAck()),
+			},
+		}, watermill.NopLogger{})
+		if err != nil {
+			return nil, err
+		}
+		router, err := message.NewRouter(message.RouterConfig{CloseTimeout: stopGrace}, watermill.NopLogger{})
+		if err != nil {
+			return nil, err
+		}
+		router.AddConsumerHandler("bench", events.Subjects()[0], subscriber, func(m *message.Message) error {
+			var data noted
+			if err := json.Unmarshal(m.Payload, &data); err != nil {
+				j.fail(err)
+				return err
+			}
+			j.handled(m.Metadata["ce-subject"])
+			return nil
+		})
+		ended := make(chan error, 1)
+		go func() { ended <- router.Run(ctx) }()
+		select {
+		case <-router.Running():
+		case err := <-ended:
+			return nil, err
+		}
+		return func() error { return errors.Join(router.Close(), <-ended) }, nil
 	}
 }
