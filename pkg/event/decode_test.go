@@ -190,3 +190,21 @@ func TestNamesOnSubjects(t *testing.T) {
 		}
 	}
 }
+
+// TestContentType: some producers write the attribute and not the header, which counts
+// when both are there.
+func TestContentType(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		header nats.Header
+		want   string
+	}{
+		{with("ce-datacontenttype", "text/plain"), "text/plain"},
+		{with("ce-datacontenttype", "text/plain", "content-type", "application/json"), "application/json"},
+		{with(), ""},
+	} {
+		if got := decode(t, c.header, "{}").DataContentType; got != c.want {
+			t.Errorf("%v has content type %q, want %q", c.header, got, c.want)
+		}
+	}
+}

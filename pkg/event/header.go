@@ -107,7 +107,7 @@ func Decode(header nats.Header, body []byte) (Event, error) {
 	case h.specVersion != specVersion:
 		return Event{}, fmt.Errorf("%w: specversion is %q, not %q", ErrInvalid, clip(h.specVersion), specVersion)
 	}
-	e.DataContentType, e.Data = h.contentType, body
+	e.DataContentType, e.Data = cmp.Or(h.contentType, e.DataContentType), body
 	if err := e.Validate(); err != nil {
 		return Event{}, err
 	}

@@ -33,6 +33,9 @@ const retryPause = 20 * time.Millisecond
 // already holds the first of events after tail, Append takes the decision for its
 // own, whose acknowledgement was lost, and succeeds.
 func (s *Store) Append(ctx context.Context, id string, tail Tail, events []event.Event, claims ...Claim) (Tail, error) {
+	if len(events)+len(claims) > maxBatch {
+		return Tail{}, fmt.Errorf("append to %s: %w: %d events and %d claims in one decision, at most %d together", s.stream.Name, ErrTooLarge, len(events), len(claims), maxBatch)
+	}
 	d := s.drafts.take()
 	messages, err := s.encode(ctx, id, tail, events, d)
 	if err != nil {
@@ -56,9 +59,6 @@ func (s *Store) encode(ctx context.Context, id string, tail Tail, events []event
 	}
 	if len(events) == 0 {
 		return nil, fmt.Errorf("%w: no events", event.ErrInvalid)
-	}
-	if len(events) > maxBatch {
-		return nil, fmt.Errorf("%w: %d events in one decision, at most %d", ErrTooLarge, len(events), maxBatch)
 	}
 	parent, state := telemetry.TraceParent(ctx)
 	expected := []string{formatSequence(tail.Last)}
@@ -160,7 +160,7 @@ func (s *Store) publish(ctx context.Context, messages []*nats.Msg) (uint64, erro
 // are there (an earlier acknowledgement was lost), or somebody else's are, which is
 // a conflict; resolved is false when the aggregate is where it was expected.
 func (s *Store) resolve(ctx context.Context, id string, tail Tail, events []event.Event) (done Tail, resolved bool, err error) {
-	since, now, err := s.LoadLatest(ctx, id, tail.Version)
+	since, now, err := s.since(ctx, id, tail)
 	if err != nil {
 		return Tail{}, false, err
 	}
@@ -176,6 +176,20 @@ func (s *Store) resolve(ctx context.Context, id string, tail Tail, events []even
 		}
 	}
 	return Tail{}, false, &ConflictError{Stream: s.stream.Name, ID: id, Tail: now, Events: since, Expects: tail.Last}
+}
+
+// since returns what came after tail, by the leader's word. A load after a version takes
+// what has that version for granted; where that is not tail's event, the whole is read.
+func (s *Store) since(ctx context.Context, id string, tail Tail) ([]Recorded, Tail, error) {
+	events, now, err := s.LoadLatest(ctx, id, tail.Version)
+	switch {
+	case err != nil, tail.Version == 0,
+		len(events) == 0 && now.Version == tail.Version && now.Sequence == tail.Sequence,
+		len(events) > 0 && events[0].Follows(tail.Version, tail.Sequence):
+		return events, now, err
+	}
+	events, now, err = s.LoadLatest(ctx, id, 0)
+	return slices.DeleteFunc(events, func(e Recorded) bool { return e.Version <= tail.Version }), now, err
 }
 
 // explainTaken prefers to report what became of the aggregate itself: when it has

@@ -120,6 +120,13 @@ func TestBadInput(t *testing.T) {
 	if _, err := s.Append(t.Context(), "a", eventstore.Tail{}, build(t, "a", many...)); !errors.Is(err, eventstore.ErrTooLarge) {
 		t.Errorf("1,001 events: %v", err)
 	}
+	claims := make([]eventstore.Claim, 1000)
+	for i := range claims {
+		claims[i] = eventstore.Claim{Name: "name", Hash: fmt.Sprint(i)}
+	}
+	if _, err := s.Append(t.Context(), "a", eventstore.Tail{}, good, claims...); !errors.Is(err, eventstore.ErrTooLarge) {
+		t.Errorf("an event with 1,000 claims: %v", err)
+	}
 	injected := build(t, "a", made{Name: "x"})
 	injected[0].UserID = "x\r\nNats-Rollup: all"
 	if _, err := s.Append(t.Context(), "a", eventstore.Tail{}, injected); !errors.Is(err, event.ErrInvalid) {

@@ -95,6 +95,9 @@ func classify(err error) outcome {
 	if errors.Is(err, nats.ErrNoResponders) {
 		return retry // nobody has the stream just now
 	}
+	if errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadHeaderMsg) {
+		return invalid // it was not even sent
+	}
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
 		return unknown

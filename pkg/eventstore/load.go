@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -24,6 +25,10 @@ type Recorded struct {
 	// aggregate's last message was the event which this one continues, or that it had
 	// none. So nothing came between them, and the link back is the only one there is.
 	anchored bool
+	// gap is where the link back is not anchored because foreign messages lay in between:
+	// the sequence of the aggregate's last message, by the stream's word, when the event
+	// was stored. 0 is for none.
+	gap uint64
 	// begins says that the event erases its aggregate, and that the stream stored it
 	// on an expectation about what came before: it may be where the history begins.
 	begins bool
@@ -43,7 +48,9 @@ func (s *Store) Load(ctx context.Context, id string) ([]Recorded, Tail, error) {
 	return s.LoadAfter(ctx, id, 0)
 }
 
-// LoadAfter is [Store.Load] for the events with a version greater than version.
+// LoadAfter is [Store.Load] for the events with a version greater than version. What has
+// that version is taken for granted: who knows where it lies finds out, with
+// [Recorded.Follows] or the sequence of the tail, whether the answer goes on from there.
 func (s *Store) LoadAfter(ctx context.Context, id string, version uint64) ([]Recorded, Tail, error) {
 	return s.load(ctx, id, version, direct)
 }
@@ -148,10 +155,11 @@ func (e Recorded) Follows(version, sequence uint64) bool {
 }
 
 // walkFrom returns newest and the events before it down to but without version,
-// oldest first. Each must be anchored: else two messages may link to the same event,
-// and which of them continues it only [Store.scan] can tell.
+// oldest first. Each must be anchored, or nothing in its gap may be an event of its
+// version: else two messages may link to the same event, and which of them continues it
+// only [Store.scan] can tell.
 func (s *Store) walkFrom(ctx context.Context, newest Recorded, version uint64, from source) ([]Recorded, error) {
-	if !newest.anchored {
+	if !newest.isLinked() {
 		return nil, errBroken
 	}
 	chain := make([]Recorded, 1, min(newest.Version-version, 64))
@@ -171,7 +179,7 @@ func (s *Store) walkFrom(ctx context.Context, newest Recorded, version uint64, f
 				return nil, err
 			}
 			after := chain[len(chain)-1]
-			if !before.anchored || before.Subject != after.Subject || !tailAt(before.Event, before.Sequence).follows(after.Event) {
+			if !before.isLinked() || before.Subject != after.Subject || !tailAt(before.Event, before.Sequence).follows(after.Event) {
 				return nil, errBroken
 			}
 			chain = append(chain, before)
@@ -181,7 +189,7 @@ func (s *Store) walkFrom(ctx context.Context, newest Recorded, version uint64, f
 		return nil, errBroken
 	}
 	slices.Reverse(chain)
-	return chain, nil
+	return chain, s.checkGaps(ctx, chain)
 }
 
 // scan loads by reading every message of the aggregate from the leader, subject by
@@ -203,16 +211,12 @@ func (s *Store) scan(ctx context.Context, id string, version uint64) ([]Recorded
 
 // messagesOf returns all messages on the subjects of an aggregate, oldest first.
 func (s *Store) messagesOf(ctx context.Context, id string) ([]message, error) {
-	stream, err := s.js.Stream(ctx, s.stream.Name)
-	if err != nil {
-		return nil, err
-	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(s.stream.Of(id)))
+	subjects, err := s.subjectsOf(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	var messages []message
-	for subject := range info.State.Subjects {
+	for _, subject := range subjects {
 		for next := uint64(1); ; {
 			m, err := s.getFromLeader(ctx, getRequest{Sequence: next, Next: subject})
 			if errors.Is(err, errNoMessage) {
@@ -227,6 +231,19 @@ func (s *Store) messagesOf(ctx context.Context, id string) ([]message, error) {
 	}
 	slices.SortFunc(messages, func(a, b message) int { return cmp.Compare(a.sequence, b.sequence) })
 	return messages, nil
+}
+
+// subjectsOf returns the subjects on which an aggregate has messages.
+func (s *Store) subjectsOf(ctx context.Context, id string) ([]string, error) {
+	stream, err := s.js.Stream(ctx, s.stream.Name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(s.stream.Of(id)))
+	if err != nil {
+		return nil, err
+	}
+	return slices.Collect(maps.Keys(info.State.Subjects)), nil
 }
 
 // chain returns those of an aggregate's messages that continue it, and where they
@@ -261,7 +278,12 @@ func (s *Store) record(m message) (Recorded, error) {
 	if err != nil && !event.Unreadable(err) {
 		return Recorded{}, &ForeignError{Reason: err.Error()}
 	}
-	return Recorded{Event: e, Data: data, anchored: s.isAnchored(m, e), begins: s.mayBegin(m, e), unreadable: err}, nil
+	return s.recorded(m, e, data, err), nil
+}
+
+func (s *Store) recorded(m message, e event.Event, data event.Data, unreadable error) Recorded {
+	anchored, gap := s.link(m, e)
+	return Recorded{Event: e, Data: data, anchored: anchored, gap: gap, begins: s.mayBegin(m, e), unreadable: unreadable}
 }
 
 // envelope is record without the data.
@@ -299,20 +321,38 @@ func (s *Store) mayBegin(m message, e event.Event) bool {
 	if e.Type != s.stream.Erased() || e.Step != 1 || len(e.Previous) == 0 {
 		return false
 	}
-	expected, err := strconv.ParseUint(single(m.header, jetstream.ExpectedLastSubjSeqHeader), 10, 64)
-	return err == nil && expected >= e.Previous[0] && single(m.header, jetstream.ExpectedLastSubjSeqSubjHeader) == s.stream.Of(e.Subject)
+	expected, ok := s.expected(m, e)
+	return ok && expected >= e.Previous[0]
 }
 
-// isAnchored reports whether the stream stored m on the expectation that its
-// aggregate's last message was the one e continues. The headers are the server's
-// word: it refuses the message when they do not hold. Mirrors and sources strip them.
-func (s *Store) isAnchored(m message, e event.Event) bool {
-	var before uint64
-	if len(e.Previous) > 0 {
-		before = e.Previous[0]
+// link returns what the stream vouched for when it stored m: that its aggregate's last
+// message was the one e continues, or a later one, where the gap ends.
+func (s *Store) link(m message, e event.Event) (anchored bool, gap uint64) {
+	expected, ok := s.expected(m, e)
+	switch {
+	case ok && expected == continued(e):
+		return true, 0
+	case ok && expected > continued(e) && expected < e.Sequence:
+		return false, expected
+	default:
+		return false, 0
 	}
-	return single(m.header, jetstream.ExpectedLastSubjSeqHeader) == formatSequence(before) &&
-		single(m.header, jetstream.ExpectedLastSubjSeqSubjHeader) == s.stream.Of(e.Subject)
+}
+
+// expected returns the sequence of the last message that its aggregate had when m was
+// stored, 0 for none. The headers are the server's word: it refuses the message when
+// they do not hold. Mirrors and sources strip them.
+func (s *Store) expected(m message, e event.Event) (sequence uint64, ok bool) {
+	sequence, err := strconv.ParseUint(single(m.header, jetstream.ExpectedLastSubjSeqHeader), 10, 64)
+	return sequence, err == nil && single(m.header, jetstream.ExpectedLastSubjSeqSubjHeader) == s.stream.Of(e.Subject)
+}
+
+// continued returns the sequence of the event before the decision of e, 0 for none.
+func continued(e event.Event) uint64 {
+	if len(e.Previous) == 0 {
+		return 0
+	}
+	return e.Previous[0]
 }
 
 // single returns the value of a header that is there once.

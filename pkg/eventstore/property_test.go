@@ -107,7 +107,7 @@ func (m *model) litter(t *rapid.T) {
 		t.Fatal(err)
 	}
 	e.Version, e.Step, e.Previous = tail.Version+1, 1, slices.Clone(tail.Previous)
-	switch rapid.SampledFrom([]string{"gap", "old", "unlinked", "step", "bare", "structured", "data", "type", "schema", "claimed root", "copy"}).Draw(t, "kind") {
+	switch rapid.SampledFrom([]string{"gap", "old", "unlinked", "step", "bare", "structured", "data", "type", "schema", "claimed root", "copy", "fork", "fork"}).Draw(t, "kind") {
 	case "gap":
 		e.Version += rapid.Uint64Range(1, 5).Draw(t, "ahead")
 	case "old":
@@ -161,6 +161,28 @@ func (m *model) litter(t *rapid.T) {
 			}
 		}
 		m.publish(t, &nats.Msg{Subject: original.Subject, Header: header, Data: original.Data})
+		return
+	case "fork": // the stream vouches for what came before
+		e.Version = rapid.Uint64Range(1, tail.Version+1).Draw(t, "version")
+		e.Previous = nil
+		if before := m.of(id)[:min(e.Version, tail.Version+1)-1]; len(before) > 0 {
+			e.Previous = slices.Clone(before[max(0, len(before)-event.MaxPrevious):])
+			slices.Reverse(e.Previous)
+		}
+		var last uint64
+		if newest, err := m.stream.GetLastMsgForSubject(t.Context(), things.Of(id)); err == nil {
+			last = newest.Sequence
+		}
+		if e.Version > tail.Version {
+			if last == tail.Sequence {
+				t.Skip("nothing but events to build on")
+			}
+			e.Previous = []uint64{last}
+		}
+		header, body := event.Encode(e)
+		header[jetstream.ExpectedLastSubjSeqHeader] = []string{fmt.Sprint(last)}
+		header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{things.Of(id)}
+		m.publish(t, &nats.Msg{Subject: e.HistorySubject(), Header: header, Data: body})
 		return
 	}
 	header, body := event.Encode(e)

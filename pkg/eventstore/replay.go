@@ -173,7 +173,7 @@ func (s *Store) recordHeader(ctx context.Context, m message) (Recorded, error) {
 	case err != nil && !event.Unreadable(err):
 		return Recorded{}, &ForeignError{Reason: err.Error()}
 	}
-	return Recorded{Event: e, anchored: s.isAnchored(m, e), begins: s.mayBegin(m, e), unreadable: err}, nil
+	return s.recorded(m, e, nil, err), nil
 }
 
 // player reads what lies in a stream through a consumer of its own. It is here, and
