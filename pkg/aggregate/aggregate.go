@@ -31,7 +31,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -87,13 +86,6 @@ type Command[S any] struct {
 	Origin *event.Event
 }
 
-func (c Command[S]) claims(state S) []eventstore.Claim {
-	if c.ClaimsOn == nil {
-		return c.Claims
-	}
-	return append(slices.Clip(c.Claims), c.ClaimsOn(state)...)
-}
-
 // Result is the state after a command, or as it was loaded.
 type Result[S any] struct {
 	State    S
@@ -111,7 +103,7 @@ func (a *Aggregates[S]) Get(ctx context.Context, id string) (Result[S], error) {
 		err = fmt.Errorf("%s %s: %w", a.store.Stream().Entity, id, ErrNotFound)
 	}
 	if err != nil {
-		return Result[S]{}, coded(err)
+		return Result[S]{}, coded(id, err)
 	}
 	return r.result(), nil
 }
@@ -123,7 +115,7 @@ func (a *Aggregates[S]) History(ctx context.Context, id string) ([]event.Event, 
 		err = fmt.Errorf("%s %s: %w", a.store.Stream().Entity, id, ErrNotFound)
 	}
 	if err != nil {
-		return nil, coded(err)
+		return nil, coded(id, err)
 	}
 	events := make([]event.Event, len(recorded))
 	for i, e := range recorded {
@@ -133,14 +125,15 @@ func (a *Aggregates[S]) History(ctx context.Context, id string) ([]event.Event, 
 }
 
 // Do carries out c. On a conflict it takes in what happened meanwhile and decides
-// again, a dozen times at most. Errors are those of Decide, [ErrKeyReused], and
-// those of [eventstore.Store.Append]; those that a caller can act on are
+// again, a dozen times at most. Errors are those of Decide, [ErrKeyReused], [*PanicError]
+// for a rule that panics, in which case nothing was stored, and those of
+// [eventstore.Store.Append]; those that a caller can act on are
 // [*endpoint.Error] too. The position of what was appended goes to
 // [endpoint.Wrote].
 func (a *Aggregates[S]) Do(ctx context.Context, c Command[S]) (Result[S], error) {
 	result, err := a.do(ctx, c)
 	if err != nil {
-		return Result[S]{}, coded(err)
+		return Result[S]{}, coded(c.ID, err)
 	}
 	if result.Position > 0 {
 		endpoint.Wrote(ctx, a.store.Stream().Name, result.Position)
@@ -167,8 +160,8 @@ func (a *Aggregates[S]) do(ctx context.Context, c Command[S]) (Result[S], error)
 		} else if ok {
 			return a.answerAgain(ctx, c.ID, r, at)
 		}
-		data, refusal := c.Decide(r.state)
-		if refusal != nil || len(data) == 0 {
+		d, refusal := a.decide(ctx, c, r)
+		if refusal != nil || len(d.events) == 0 {
 			// The state may be old: a refusal counts only on the latest.
 			latest, err := a.confirm(ctx, c.ID, r, confirmed)
 			if err != nil {
@@ -180,14 +173,13 @@ func (a *Aggregates[S]) do(ctx context.Context, c Command[S]) (Result[S], error)
 			r, confirmed = latest, true
 			continue
 		}
-		events, err := a.events(ctx, c, data)
-		if err != nil {
-			return Result[S]{}, err
-		}
-		tail, err := a.store.Append(ctx, c.ID, r.tail, events, c.claims(r.state)...)
+		tail, err := a.store.Append(ctx, c.ID, r.tail, d.events, d.claims...)
 		if err == nil {
-			next := a.appended(r, events, data, tail, meta.Keyed || c.Origin != nil)
-			return a.keep(c.ID, r, next, events), nil
+			next, err := a.appended(r, d, tail, meta.Keyed || c.Origin != nil)
+			if err != nil {
+				return Result[S]{}, err
+			}
+			return a.keep(c.ID, r, next, d.events), nil
 		}
 		conflict, ok := errors.AsType[*eventstore.ConflictError](err)
 		if !ok || attempt == attempts {
@@ -203,19 +195,22 @@ func (a *Aggregates[S]) do(ctx context.Context, c Command[S]) (Result[S], error)
 	}
 }
 
-// appended returns r after events. Only those of a command that may come again need
-// be recognised.
-func (a *Aggregates[S]) appended(r *root[S], events []event.Event, data []event.Data, tail eventstore.Tail, mayRepeat bool) *root[S] {
+// appended returns r after d. Only the events of a command that may come again need be
+// recognised.
+func (a *Aggregates[S]) appended(r *root[S], d decision, tail eventstore.Tail, mayRepeat bool) (*root[S], error) {
 	if !mayRepeat {
 		next := &root[S]{state: r.state, tail: tail, marks: r.marks}
-		for i, e := range events {
-			next.state = a.apply(next.state, e, data[i])
+		var err error
+		for i, e := range d.events {
+			if next.state, err = a.fold(next.state, e, d.data[i]); err != nil {
+				return nil, err
+			}
 		}
-		return next
+		return next, nil
 	}
-	recorded := make([]eventstore.Recorded, len(events))
-	for i := range events {
-		recorded[i] = eventstore.Recorded{Event: events[i], Data: data[i]}
+	recorded := make([]eventstore.Recorded, len(d.events))
+	for i := range d.events {
+		recorded[i] = eventstore.Recorded{Event: d.events[i], Data: d.data[i]}
 	}
 	return a.after(r, recorded, tail)
 }
@@ -235,9 +230,12 @@ func (a *Aggregates[S]) keep(id string, r, next *root[S], events []event.Event) 
 // overtaken returns the aggregate with what others appended meanwhile.
 func (a *Aggregates[S]) overtaken(ctx context.Context, id string, r *root[S], conflict *eventstore.ConflictError) (*root[S], error) {
 	if continues(r.tail, conflict.Events, conflict.Tail) {
-		r = a.after(r, conflict.Events, conflict.Tail)
-		a.cache.put(id, r)
-		return r, nil
+		next, err := a.after(r, conflict.Events, conflict.Tail)
+		if err != nil {
+			return nil, err
+		}
+		a.cache.put(id, next)
+		return next, nil
 	}
 	// What was known is not a beginning of what is there: the history was replaced.
 	a.cache.forget(id)
@@ -271,41 +269,23 @@ func (a *Aggregates[S]) GetAt(ctx context.Context, id string, t time.Time) (Resu
 func (a *Aggregates[S]) past(ctx context.Context, id string, belongs func(event.Event) bool, least uint64) (Result[S], error) {
 	events, _, err := a.store.Load(ctx, id)
 	if err != nil {
-		return Result[S]{}, coded(err)
+		return Result[S]{}, coded(id, err)
 	}
 	var result Result[S]
 	for _, e := range events {
 		if !belongs(e.Event) {
 			break
 		}
-		result = Result[S]{State: a.apply(result.State, e.Event, e.Data), Version: e.Version, Position: e.Sequence}
+		state, err := a.fold(result.State, e.Event, e.Data)
+		if err != nil {
+			return Result[S]{}, coded(id, fmt.Errorf("%s %s: version %d: %w", a.store.Stream().Entity, id, e.Version, err))
+		}
+		result = Result[S]{State: state, Version: e.Version, Position: e.Sequence}
 	}
 	if result.Version < max(least, 1) {
-		return Result[S]{}, coded(fmt.Errorf("%s %s: version %d: %w", a.store.Stream().Entity, id, least, ErrNotFound))
+		return Result[S]{}, coded(id, fmt.Errorf("%s %s: version %d: %w", a.store.Stream().Entity, id, least, ErrNotFound))
 	}
 	return result, nil
-}
-
-// events builds the events of a decision.
-func (a *Aggregates[S]) events(ctx context.Context, c Command[S], data []event.Data) ([]event.Event, error) {
-	if c.Origin != nil && len(data) != 1 {
-		return nil, fmt.Errorf("%w: an event from outside led to %d events, not one", event.ErrInvalid, len(data))
-	}
-	events := make([]event.Event, len(data))
-	for i, d := range data {
-		e, err := a.store.Registry().New(ctx, c.ID, d)
-		if err != nil {
-			return nil, err
-		}
-		if c.Origin != nil {
-			e.ID, e.Source = c.Origin.ID, c.Origin.Source
-			if !c.Origin.Time.IsZero() {
-				e.Time = c.Origin.Time
-			}
-		}
-		events[i] = e
-	}
-	return events, nil
 }
 
 // load returns the aggregate as a replica of the stream has it now. It reads only
@@ -320,9 +300,12 @@ func (a *Aggregates[S]) load(ctx context.Context, id string) (*root[S], error) {
 	}
 	if s := a.snapshots.Load(); s != nil && known == nil {
 		begin = func(ctx context.Context) (uint64, error) {
-			var err error
-			known, err = s.read(ctx, id)
-			return known.tail.Version, err
+			kept, err := s.read(ctx, id)
+			if err != nil {
+				return 0, err
+			}
+			known = kept
+			return known.tail.Version, nil
 		}
 	}
 	events, tail, err := a.store.LoadSince(ctx, id, begin)
@@ -335,7 +318,10 @@ func (a *Aggregates[S]) load(ctx context.Context, id string) (*root[S], error) {
 			return nil, err
 		}
 	}
-	r := a.after(known, events, tail)
+	r, err := a.after(known, events, tail)
+	if err != nil {
+		return nil, err
+	}
 	if tail.Version > 0 {
 		a.cache.put(id, r)
 	}

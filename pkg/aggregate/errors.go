@@ -8,9 +8,9 @@ import (
 	"sluice/pkg/eventstore"
 )
 
-// coded gives the errors that a caller can do something about their code for the
-// wire. The cause stays in the chain.
-func coded(err error) error {
+// coded gives the errors that a caller of aggregate id can do something about their
+// code for the wire. The cause stays in the chain.
+func coded(id string, err error) error {
 	var (
 		taken *eventstore.TakenError
 		known *endpoint.Error
@@ -28,6 +28,8 @@ func coded(err error) error {
 		return endpoint.Conflict("others are changing it at the same time").Because(err)
 	case errors.Is(err, eventstore.ErrTooLarge):
 		return endpoint.Invalid("the request is too large for one event").Because(err)
+	case errors.Is(err, event.ErrInvalid) && event.CheckID(id) == nil:
+		return endpoint.Invalid("the request does not make a valid event").Because(err)
 	case errors.Is(err, event.ErrInvalid):
 		return endpoint.Invalid("the id is malformed", endpoint.FieldError{Field: "id", Message: "is malformed"}).Because(err)
 	case errors.Is(err, eventstore.ErrOutcomeUnknown):

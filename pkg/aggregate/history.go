@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -31,10 +32,13 @@ type mark struct {
 }
 
 // after returns r with events folded in, which end at tail.
-func (a *Aggregates[S]) after(r *root[S], events []eventstore.Recorded, tail eventstore.Tail) *root[S] {
+func (a *Aggregates[S]) after(r *root[S], events []eventstore.Recorded, tail eventstore.Tail) (*root[S], error) {
 	next := &root[S]{state: r.state, tail: tail, marks: slices.Clip(r.marks)}
 	for _, e := range events {
-		next.state = a.apply(next.state, e.Event, e.Data)
+		var err error
+		if next.state, err = a.fold(next.state, e.Event, e.Data); err != nil {
+			return nil, fmt.Errorf("%s %s: version %d: %w", a.store.Stream().Entity, e.Subject, e.Version, err)
+		}
 		known := e.Time
 		if e.Source != a.store.Registry().Source() {
 			known = time.Now() // outsiders may say any time
@@ -44,7 +48,7 @@ func (a *Aggregates[S]) after(r *root[S], events []eventstore.Recorded, tail eve
 			Version: e.Version, Sequence: e.Sequence, Time: known,
 		})
 	}
-	return next
+	return next, nil
 }
 
 // recent returns the marks that are still within the horizon.

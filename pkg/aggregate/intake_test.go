@@ -131,3 +131,25 @@ func take(d counted) func(counter) ([]event.Data, error) {
 		return []event.Data{d}, nil
 	}
 }
+
+// TestOriginKeepsItsExtensions: what an outsider says beside the attributes we know is
+// part of history.
+func TestOriginKeepsItsExtensions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	origin := event.Event{ID: "1", Source: "/cli", Extensions: map[string]string{"colour": "red"}}
+	_, err := w.all.Do(t.Context(), aggregate.Command[counter]{
+		ID: counterID, Create: true, Origin: &origin,
+		Decide: func(counter) ([]event.Data, error) { return []event.Data{opened{Limit: 1}}, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := w.all.History(t.Context(), counterID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := events[0].Extensions["colour"]; got != "red" {
+		t.Errorf("the extension is %q", got)
+	}
+}

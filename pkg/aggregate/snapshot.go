@@ -117,7 +117,8 @@ func (s *Snapshots[S]) consider(id string, version uint64, r *root[S]) {
 
 // read returns the aggregate as its snapshot has it, or as nothing when there is none
 // or it is of another shape.
-func (s *Snapshots[S]) read(ctx context.Context, id string) (*root[S], error) {
+func (s *Snapshots[S]) read(ctx context.Context, id string) (r *root[S], err error) {
+	defer rescue("state", &err)
 	entry, err := s.bucket.Get(ctx, id)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return &root[S]{}, nil
@@ -128,7 +129,7 @@ func (s *Snapshots[S]) read(ctx context.Context, id string) (*root[S], error) {
 	s.revisions.Add(id, entry.Revision())
 	var kept snapshot[S]
 	if err := json.Unmarshal(entry.Value(), &kept); err != nil || kept.Shape != s.shape {
-		return &root[S]{}, nil //nolint:nilerr // what cannot be read is of another shape
+		return &root[S]{}, nil // what cannot be read is of another shape
 	}
 	return &root[S]{
 		state: kept.State, marks: kept.Marks,
@@ -149,7 +150,8 @@ func (s *Snapshots[S]) write(ctx context.Context) {
 	}
 }
 
-func (s *Snapshots[S]) save(ctx context.Context, job snapshotJob[S]) error {
+func (s *Snapshots[S]) save(ctx context.Context, job snapshotJob[S]) (err error) {
+	defer rescue("state", &err)
 	tail := job.root.tail
 	value, err := json.Marshal(snapshot[S]{
 		Shape: s.shape, Version: tail.Version, Sequence: tail.Sequence, State: job.root.state, Marks: job.root.marks,

@@ -79,6 +79,14 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
+func (e *panicError) Stack() string { return e.stack }
+
+// panicked is an error made of a panic, here or further down.
+type panicked interface {
+	error
+	Stack() string
+}
+
 func protect(ctx context.Context, h Handler, body []byte) (out []byte, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -114,8 +122,8 @@ func (s *Server) record(ctx context.Context, subject string, m incoming, x *exch
 		return
 	}
 	attrs = append(attrs, slog.String("code", string(code)), slog.String("error", err.Error()))
-	if p, ok := errors.AsType[*panicError](err); ok {
-		attrs = append(attrs, slog.String("stack", p.stack))
+	if p, ok := errors.AsType[panicked](err); ok {
+		attrs = append(attrs, slog.String("stack", p.Stack()))
 	}
 	s.cfg.Log.LogAttrs(ctx, level, "request failed", attrs...)
 }
