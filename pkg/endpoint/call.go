@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"sluice/pkg/event"
+	"sluice/pkg/resilience"
 	"sluice/pkg/telemetry"
 )
 
@@ -38,8 +39,9 @@ type CallerConfig struct {
 
 // Caller sends requests. It is safe for concurrent use; a process needs one.
 type Caller struct {
-	nc      *nats.Conn
-	timeout time.Duration
+	nc       *nats.Conn
+	timeout  time.Duration
+	policies *resilience.Set // nil: none
 }
 
 // NewCaller returns a caller on nc, which it shares with others and never closes.
@@ -49,15 +51,16 @@ func NewCaller(nc *nats.Conn, cfg CallerConfig) *Caller {
 
 // Call asks the service of m and returns its answer. Deadline, trace, correlation id
 // and user of ctx go along. The request is not checked here: the service does. Every
-// error about the request has an [*Error]; [ErrNoResponders] and [ErrUnreachable]
-// tell why something is unavailable.
+// error about the request has an [*Error]; [ErrNoResponders], [ErrUnreachable],
+// [ErrNotTaken] and, with policies, [resilience.RefusedError] tell why something is
+// unavailable.
 func Call[Req, Res any](ctx context.Context, c *Caller, m Method[Req, Res], req Req) (Res, error) {
 	var res Res
 	body, err := json.Marshal(req, json.Deterministic(true))
 	if err != nil {
 		return res, fmt.Errorf("call %s: encode the request: %w", m.Subject(), err)
 	}
-	reply, err := c.Request(ctx, m.Subject(), nil, body)
+	reply, err := guard(ctx, c, m, body)
 	if err != nil {
 		return res, fmt.Errorf("call %s: %w", m.Subject(), err)
 	}
@@ -108,6 +111,9 @@ func (c *Caller) request(ctx context.Context, subject string, h nats.Header, bod
 		s.remember(answer.Header.Get(HeaderPosition))
 	}
 	if e := errorFrom(answer); e != nil {
+		if answer.Header.Get(headerNotTaken) != "" {
+			_ = e.Because(ErrNotTaken)
+		}
 		return reply, e
 	}
 	return reply, nil

@@ -28,4 +28,9 @@
 // Requests of one endpoint run concurrently, up to a bound; beyond it they queue, up
 // to a bound, and beyond that they are refused as unavailable. A call may reach its
 // service and the reply may be lost: only repeat what is Idempotent.
+//
+// Timeouts, repeats and circuit breakers are policies of sluice/pkg/resilience:
+//
+//	policies, err := resilience.NewSet(map[string]resilience.Config{"user": {Timeout: 2 * time.Second}}, endpoint.Hooks(log))
+//	caller = caller.With(policies)
 package endpoint

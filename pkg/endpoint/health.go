@@ -15,6 +15,9 @@ const (
 type HealthStatus struct {
 	Status string            `json:"status"`           // "ok", or "failing" when one check is
 	Checks map[string]string `json:"checks,omitempty"` // the same, check by check
+	// Breakers are the circuit breakers of the services it calls, by policy: "closed",
+	// "open" or "half-open".
+	Breakers map[string]string `json:"breakers,omitempty"`
 }
 
 // Health returns the method that every service serves by itself.
@@ -34,6 +37,12 @@ func (s *Server) health(ctx context.Context, _ struct{}) (HealthStatus, error) {
 		if err := check(); err != nil {
 			s.cfg.Log.WarnContext(ctx, "health check fails", "check", name, "error", err)
 			status.Checks[name], status.Status = StatusFailing, StatusFailing
+		}
+	}
+	if s.cfg.Policies != nil {
+		status.Breakers = make(map[string]string)
+		for _, p := range s.cfg.Policies.Snapshot() {
+			status.Breakers[p.Policy] = p.State.String()
 		}
 	}
 	return status, nil

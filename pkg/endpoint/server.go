@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+
+	"sluice/pkg/resilience"
 )
 
 // ServiceConfig says what a service is and how much it takes on.
@@ -28,6 +30,9 @@ type ServiceConfig struct {
 
 	// Health are the checks behind svc.<name>.health, by name; nil means well.
 	Health map[string]func() error
+	// Policies, if there are any, show their breakers in svc.<name>.health. One that is
+	// open does not make the service fail.
+	Policies *resilience.Set
 }
 
 // Server serves the endpoints of one service on a connection of its own. It is
@@ -115,7 +120,7 @@ func (s *Server) take(base context.Context, l *lane, r micro.Request) {
 	m := incoming{reply: r.Reply(), header: nats.Header(r.Headers()), body: r.Data(), arrived: time.Now()}
 	if !l.offer(m) {
 		l.stats.refused.Add(1)
-		h := nats.Header{HeaderCorrelationID: {correlationID(m.header)}}
+		h := nats.Header{HeaderCorrelationID: {correlationID(m.header)}, headerNotTaken: {"true"}}
 		s.reply(base, m, h, nil, Unavailable("too many requests are waiting").After(time.Second))
 	}
 }
