@@ -18,13 +18,14 @@ const awaitMost = 5 * time.Second
 func (v *View[V]) Await(ctx context.Context) error {
 	for _, p := range endpoint.Waits(ctx) {
 		if p.Stream == v.followed {
-			return v.await(ctx, p)
+			return await(ctx, v.progress, p)
 		}
 	}
 	return nil
 }
 
-func (v *View[V]) await(ctx context.Context, p endpoint.Position) error {
+// await is the Await of a model that tells progress how far it is.
+func await(ctx context.Context, progress *progress, p endpoint.Position) error {
 	wait, cancel := context.WithTimeout(ctx, awaitMost)
 	defer cancel()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -32,7 +33,7 @@ func (v *View[V]) await(ctx context.Context, p endpoint.Position) error {
 		wait, cancel = context.WithDeadline(wait, deadline.Add(-time.Until(deadline)/4))
 		defer cancel()
 	}
-	err := v.Wait(wait, p.Sequence)
+	err := progress.wait(wait, p.Stream, p.Sequence)
 	if err == nil {
 		return nil
 	}

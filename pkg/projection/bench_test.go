@@ -2,58 +2,70 @@ package projection_test
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
-	"golang.org/x/sync/errgroup"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/event"
-	"sluice/pkg/eventstore"
 	"sluice/pkg/natstest"
 )
 
-// BenchmarkRebuild folds 50,000 events of 5,000 aggregates into an empty bucket.
+// BenchmarkRebuild folds 100,000 events of 10,000 aggregates, all side by side, into
+// an empty bucket. The server runs in the same process.
 func BenchmarkRebuild(b *testing.B) {
-	const keys, perKey = 5_000, 10
+	const keys, perKey = 10_000, 10
 	srv := natstest.Start(b)
 	w := newWorld(b, srv.JetStream(b))
-	var writers errgroup.Group
-	writers.SetLimit(16)
-	for key := range keys {
-		writers.Go(func() error {
-			id, tail := fmt.Sprintf("id%d", key), eventstore.Tail{}
-			for i := range perKey {
-				e, err := registry.New(b.Context(), id, added{fmt.Sprintf("o%d", key%100), i})
-				if err != nil {
-					return err
-				}
-				if tail, err = w.store.Append(b.Context(), id, tail, []event.Event{e}); err != nil {
-					return err
-				}
+	sequence := func(key, i int) uint64 { return uint64(i*keys + key + 1) }
+	for i := range perKey {
+		for key := range keys {
+			e, err := registry.New(b.Context(), fmt.Sprintf("id%d", key), added{fmt.Sprintf("o%d", key%100), i})
+			if err != nil {
+				b.Fatal(err)
 			}
-			return nil
-		})
+			e.Version, e.Step = uint64(i)+1, 1
+			for before := i - 1; before >= 0; before-- {
+				e.Previous = append(e.Previous, sequence(key, before))
+			}
+			header, data := event.Encode(e)
+			last := uint64(0)
+			if i > 0 {
+				last = sequence(key, i-1)
+			}
+			header["Nats-Expected-Last-Subject-Sequence"] = []string{fmt.Sprint(last)}
+			header["Nats-Expected-Last-Subject-Sequence-Subject"] = []string{things.Of(e.Subject)}
+			if _, err := w.js.PublishMsgAsync(&nats.Msg{Subject: e.HistorySubject(), Header: header, Data: data}, jetstream.WithStallWait(time.Minute)); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
-	if err := writers.Wait(); err != nil {
-		b.Fatal(err)
-	}
+	<-w.js.PublishAsyncComplete()
 	bucket, err := w.js.Stream(b.Context(), "KV_"+bucketName)
 	if err != nil {
 		b.Fatal(err)
 	}
+	var before, after syscall.Rusage
+	cpu := 0.0
 	for b.Loop() {
 		b.StopTimer()
 		if err := bucket.Purge(b.Context()); err != nil {
 			b.Fatal(err)
 		}
+		_ = syscall.Getrusage(0, &before)
 		b.StartTimer()
 		f := follow(b, w.js, quick())
 		f.catchUp(b)
 		b.StopTimer()
+		_ = syscall.Getrusage(0, &after)
+		cpu += float64(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
 		f.stop(b)
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(b.N)*keys*perKey/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(cpu/float64(b.N)/keys/perKey, "cpu-ns/event")
 }
 
 // BenchmarkList reads a page of 20 from indexes of several sizes.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -29,7 +28,8 @@ const (
 type stored struct {
 	sequence uint64
 	value    []byte
-	live     bool // a value, and not the marker of a deletion
+	live     bool      // a value, and not the marker of a deletion
+	at       time.Time // when it was stored, if the leader said so
 }
 
 // stream reads the last message on a subject of one stream.
@@ -82,40 +82,54 @@ func (s stream) lastFromReplica(ctx context.Context, subject string) (stored, er
 }
 
 func (s stream) lastFromLeader(ctx context.Context, subject string) (stored, error) {
-	body, err := json.Marshal(struct {
-		Subject string `json:"last_by_subj"`
-	}{subject})
+	m, _, err := s.get(ctx, getRequest{Last: subject})
+	return m, err
+}
+
+// getRequest asks the leader for a message: the last on a subject, or the first on
+// one that is not before a sequence.
+type getRequest struct {
+	Last     string `json:"last_by_subj,omitzero"`
+	Next     string `json:"next_by_subj,omitzero"`
+	Sequence uint64 `json:"seq,omitzero"`
+}
+
+// get returns the message and its header. None is no error.
+func (s stream) get(ctx context.Context, want getRequest) (stored, nats.Header, error) {
+	body, err := json.Marshal(want)
 	if err != nil {
-		return stored{}, err
+		return stored{}, nil, err
 	}
 	reply, err := s.request(ctx, s.api("STREAM.MSG.GET.%s", s.name), body)
 	if err != nil {
-		return stored{}, err
+		return stored{}, nil, err
 	}
 	var response struct {
 		Error   *jetstream.APIError `json:"error"`
 		Message struct {
-			Sequence uint64 `json:"seq"`
-			Header   []byte `json:"hdrs"`
-			Data     []byte `json:"data"`
+			Sequence uint64    `json:"seq"`
+			Header   []byte    `json:"hdrs"`
+			Data     []byte    `json:"data"`
+			Time     time.Time `json:"time"`
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(reply.Data, &response); err != nil {
-		return stored{}, err
+		return stored{}, nil, err
 	}
 	if response.Error != nil {
 		if response.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
-			return stored{}, nil
+			return stored{}, nil, nil
 		}
-		return stored{}, response.Error
+		return stored{}, nil, response.Error
 	}
 	var header nats.Header
 	if len(response.Message.Header) > 0 {
 		if header, err = nats.DecodeHeadersMsg(response.Message.Header); err != nil {
-			return stored{}, err
+			return stored{}, nil, err
 		}
 	}
-	return stored{sequence: response.Message.Sequence, value: response.Message.Data, live: !isMarker(header)}, nil
+	m := response.Message
+	return stored{sequence: m.Sequence, value: m.Data, at: m.Time, live: !isMarker(header)}, header, nil
 }
 
 func (s stream) request(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
@@ -142,26 +156,6 @@ func newBucket(js jetstream.JetStream, name string) bucket {
 	return bucket{stream: stream{js: js, name: streamName(name)}, prefix: keyPrefix(name)}
 }
 
-func (b bucket) get(ctx context.Context, key string, from source) (stored, error) {
+func (b bucket) read(ctx context.Context, key string, from source) (stored, error) {
 	return b.last(ctx, b.prefix+key, from)
-}
-
-// orphaned reports whether the bucket has values that no checkpoint accounts for.
-func (b bucket) orphaned(ctx context.Context, name string) (bool, error) {
-	kv, err := b.js.KeyValue(ctx, name)
-	if err != nil {
-		return false, fmt.Errorf("open bucket %s: %w", name, err)
-	}
-	keys, err := kv.ListKeys(ctx)
-	if err != nil {
-		return false, fmt.Errorf("list the keys of bucket %s: %w", name, err)
-	}
-	values, checkpoints := 0, 0
-	for key := range keys.Keys() {
-		values++
-		if strings.HasPrefix(key, checkpointKey("")) {
-			checkpoints++
-		}
-	}
-	return values > 0 && checkpoints == 0, ctx.Err()
 }

@@ -1,8 +1,8 @@
 package projection
 
 import (
-	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -19,8 +19,22 @@ type checkpoint struct {
 	// Replaced are the bucket's messages that the last batch replaced and that are to
 	// be overwritten; whoever goes on from here does it again.
 	Replaced []uint64 `json:"replaced,omitempty"`
+	Skipped  *Skipped `json:"skipped,omitempty"`
 
-	revision uint64 // in the bucket; 0 when there is none yet
+	revision uint64 // where it is kept; 0 when there is none yet
+}
+
+// maxReason bounds what a checkpoint says about an event.
+const maxReason = 500
+
+// with returns s and one more; s may be nil.
+func (s *Skipped) with(i item, why error) *Skipped {
+	next := Skipped{Events: 1, Sequence: i.sequence, Type: i.event.Type, Reason: why.Error()}
+	next.Reason = strings.ToValidUTF8(next.Reason[:min(len(next.Reason), maxReason)], "")
+	if s != nil {
+		next.Events += s.Events
+	}
+	return &next
 }
 
 // split is an event, the one after the checkpoint's sequence that counts, whose
@@ -35,16 +49,6 @@ type split struct {
 func checkpointKey(stream string) string { return "checkpoint." + stream }
 
 func stagedKey(stream string, part int) string { return fmt.Sprintf("staged.%s.%d", stream, part) }
-
-// readCheckpoint reads the checkpoint of stream from the bucket's leader. None is
-// the zero checkpoint with the revision of what was deleted there, if anything.
-func (b bucket) readCheckpoint(ctx context.Context, stream string) (checkpoint, error) {
-	m, err := b.get(ctx, checkpointKey(stream), leader)
-	if err != nil {
-		return checkpoint{}, err
-	}
-	return decodeCheckpoint(m)
-}
 
 func decodeCheckpoint(m stored) (checkpoint, error) {
 	at := checkpoint{revision: m.sequence}

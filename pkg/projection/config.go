@@ -17,16 +17,36 @@ type Config struct {
 	// StandBy is how long another writer must stand still, with events to fold,
 	// before this one takes over. Default 2 s.
 	StandBy time.Duration
-	// Linger bounds how often batches are written when events trickle in: a batch is
-	// written at once when the last is older than this, else when it is. Default 5 ms.
+	// Linger is how long folded events wait for others that are known to be on their
+	// way, so that they are stored together. The last one never waits. When a thousand
+	// are on their way it is 100 ms. Default 5 ms.
 	Linger time.Duration
+	// Poison says what becomes of an event that the fold can't take. Default [Park].
+	Poison Poison
 	// Erases overwrites on disk what the fold replaces or deletes, as a model with
 	// personal data must. It costs a request for each such value, and the bucket must
 	// be one of [ErasingBucketConfig].
 	Erases bool
-	// CacheSize is how many keys the fold keeps in memory. Default 10,000.
+	// Grace is how long the old values of a rebuilt model are kept, for processes that
+	// still read them. It must be several times StandBy. Default 1 min.
+	Grace time.Duration
+	// CacheSize is how many keys the fold keeps in memory. Default 50,000.
 	CacheSize int
+	// CacheBytes bounds the memory for them. Default 64 MiB.
+	CacheBytes int
 }
+
+// Poison says what becomes of an event whose fold fails or panics.
+type Poison int
+
+const (
+	// Park stops the model in front of the event, see [ParkedError], until a release
+	// that can fold it takes over.
+	Park Poison = iota
+	// Skip goes on without the event, and counts it, see [Status]. An event that this
+	// program is too old for parks the model all the same.
+	Skip
+)
 
 func (c Config) withDefaults() Config {
 	if c.Log == nil {
@@ -38,8 +58,14 @@ func (c Config) withDefaults() Config {
 	if c.Linger <= 0 {
 		c.Linger = 5 * time.Millisecond
 	}
+	if c.Grace <= 0 {
+		c.Grace = time.Minute
+	}
 	if c.CacheSize <= 0 {
-		c.CacheSize = 10_000
+		c.CacheSize = 50_000
+	}
+	if c.CacheBytes <= 0 {
+		c.CacheBytes = 64 << 20
 	}
 	return c
 }

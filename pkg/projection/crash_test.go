@@ -2,6 +2,7 @@ package projection_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 // them, or after, with the acknowledgement lost.
 type cutter struct {
 	commits atomic.Int64
+	key     string // what a commit looks like, if not that of the bucket
 	cut     func(commit int64) (before, after bool)
 }
 
@@ -41,7 +43,7 @@ type cutConn struct {
 }
 
 func (c *cutConn) Write(b []byte) (int, error) {
-	commits := bytes.Count(b, []byte("PUB $KV.things.checkpoint.THINGS "))
+	commits := bytes.Count(b, []byte(cmp.Or(c.cutter.key, "PUB $KV.things.checkpoint.THINGS ")))
 	for range commits {
 		before, after := c.cutter.cut(c.cutter.commits.Add(1))
 		if before {

@@ -9,22 +9,21 @@ import (
 // replaced returns the messages of the bucket whose values a write of keys replaces,
 // when they are to be erased. It makes the revision of every key known, so that the
 // batch is refused when another message lies there.
-func (s *session) replaced(ctx context.Context, keys []string) ([]uint64, error) {
-	if !s.cfg.Erases {
+func (w *keyValueWriter) replaced(ctx context.Context, keys []string, before []prior) ([]uint64, error) {
+	if !w.cfg.Erases {
 		return nil, nil
 	}
 	var sequences []uint64
-	for _, key := range keys {
-		before, ok := s.cache.Peek(key)
-		if !ok {
-			var err error
-			if before, err = s.bucket.get(ctx, key, leader); err != nil {
+	for i, key := range keys {
+		if !before[i].known {
+			m, err := w.bucket.read(ctx, key, leader)
+			if err != nil {
 				return nil, err
 			}
-			s.cache.Add(key, before)
+			before[i] = prior{known: true, live: m.live, sequence: m.sequence}
 		}
-		if before.live {
-			sequences = append(sequences, before.sequence)
+		if before[i].live {
+			sequences = append(sequences, before[i].sequence)
 		}
 	}
 	return sequences, nil
@@ -33,9 +32,9 @@ func (s *session) replaced(ctx context.Context, keys []string) ([]uint64, error)
 // eraseReplaced overwrites what the last batch replaced. The checkpoint that came
 // with the batch names it, and no batch follows before it is done, so a crash loses
 // none of it: the bucket keeps two messages a key.
-func (s *session) eraseReplaced(ctx context.Context) error {
-	for _, sequence := range s.at.Replaced {
-		if err := eventstore.Overwrite(ctx, s.bucket.js, s.bucket.name, sequence); err != nil {
+func (w *keyValueWriter) eraseReplaced(ctx context.Context) error {
+	for _, sequence := range w.at.Replaced {
+		if err := eventstore.Overwrite(ctx, w.bucket.js, w.bucket.name, sequence); err != nil {
 			return err
 		}
 	}

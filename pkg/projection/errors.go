@@ -59,6 +59,12 @@ func (e *ParkedError) Error() string {
 // Unwrap returns the reason.
 func (e *ParkedError) Unwrap() error { return e.Err }
 
+// poisonError says that an event can't be folded, whatever is tried.
+type poisonError struct{ err error }
+
+func (e *poisonError) Error() string { return e.err.Error() }
+func (e *poisonError) Unwrap() error { return e.err }
+
 // panicError is a fold's panic, with the stack for the log.
 type panicError struct {
 	value any
@@ -67,14 +73,14 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic in fold: %v", e.value) }
 
-// refusedError is a batch that the server refused because something had changed:
-// the checkpoint after revision, or a key of the batch.
+// refusedError is a step that was refused because something had changed: the
+// checkpoint that it follows, or a value of the model.
 type refusedError struct {
-	revision uint64
-	err      error
+	at  checkpoint
+	err error
 }
 
-func (e *refusedError) Error() string { return "batch refused: " + e.err.Error() }
+func (e *refusedError) Error() string { return "step refused: " + e.err.Error() }
 func (e *refusedError) Unwrap() error { return e.err }
 
 // errNeedsLeader ends a session that read from replicas and must not have.
@@ -82,3 +88,6 @@ var errNeedsLeader = errors.New("values must be read from the leader")
 
 // errFirstBatch ends a session that saw another writer's first batch halfway.
 var errFirstBatch = errors.New("another process has begun to write the read model")
+
+// errOvertaken ends a session that found another writer at work as it began.
+var errOvertaken = errors.New("another process writes the read model")

@@ -62,3 +62,26 @@ func ExampleKV() {
 	// the read model is not followed
 	// KV_accounts
 }
+
+// Who belongs to which branch, in the memory of each process.
+func ExampleInMemory() {
+	js, err := jetstream.New(&nats.Conn{}) // the service's connection
+	if err != nil {
+		panic(err)
+	}
+	events := event.NewRegistry("account", event.Define[opened](1), event.Define[deposited](1))
+	store := eventstore.New(js, eventstore.Stream{Name: "ACCOUNTS", Entity: "account"}, events)
+
+	branches := projection.InMemory("branches", func(tx *projection.Tx[string], e event.Event, data event.Data) error {
+		if d, ok := data.(opened); ok {
+			tx.Put(e.Subject, d.Branch)
+		}
+		return nil
+	})
+	runner := branches.Follow(store, projection.Config{}) // its Start returns when all is read
+
+	_, known := branches.Get("0193")
+	fmt.Println(known, runner.Health())
+	// Output:
+	// false the read model is not followed
+}

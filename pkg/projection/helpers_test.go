@@ -104,7 +104,10 @@ func foldSpread(tx *projection.Tx[value], v value, d spread) error {
 }
 
 func reindex(tx *projection.Tx[value], v value, owner string) {
-	if v.Owner != "" && v.Owner != owner {
+	if v.Owner == owner {
+		return // one write only
+	}
+	if v.Owner != "" {
 		tx.Unindex(indexKey(v.Owner, v.ID))
 	}
 	tx.Index(indexKey(owner, v.ID), v.ID)
@@ -285,7 +288,12 @@ func (f follower) catchUp(t tb) {
 // dump returns the whole bucket but the checkpoint.
 func dump(t tb, js jetstream.JetStream) memory {
 	t.Helper()
-	kv, err := js.KeyValue(t.Context(), bucketName)
+	return dumpOf(t, js, bucketName)
+}
+
+func dumpOf(t tb, js jetstream.JetStream, bucket string) memory {
+	t.Helper()
+	kv, err := js.KeyValue(t.Context(), bucket)
 	if err != nil {
 		t.Fatalf("open the bucket: %v", err)
 	}

@@ -42,7 +42,11 @@ func (v *View[V]) List(ctx context.Context, index string, after string, limit in
 		limit = defaultPage
 	}
 	limit = min(limit, maxPage)
-	suffixes, err := v.suffixes(ctx, index+".", before)
+	b, err := v.serving.bucket(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	suffixes, err := v.suffixes(ctx, b, index+".", before)
 	if err != nil {
 		return nil, "", err
 	}
@@ -50,7 +54,7 @@ func (v *View[V]) List(ctx context.Context, index string, after string, limit in
 	for len(suffixes) > 0 {
 		chunk := suffixes[:min(len(suffixes), limit+1-len(items))]
 		suffixes = suffixes[len(chunk):]
-		values, err := v.resolve(ctx, index+".", chunk)
+		values, err := v.resolve(ctx, b, index+".", chunk)
 		if err != nil {
 			return nil, "", err
 		}
@@ -69,18 +73,18 @@ func (v *View[V]) List(ctx context.Context, index string, after string, limit in
 
 // suffixes returns what follows prefix in the bucket's index keys, highest first,
 // and below before unless that is empty.
-func (v *View[V]) suffixes(ctx context.Context, prefix, before string) ([]string, error) {
-	s, err := v.bucket.js.Stream(ctx, v.bucket.name)
+func (v *View[V]) suffixes(ctx context.Context, b bucket, prefix, before string) ([]string, error) {
+	s, err := b.js.Stream(ctx, b.name)
 	if err != nil {
 		return nil, fmt.Errorf("list bucket %s: %w", v.name, err)
 	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(v.bucket.prefix+prefix+">"))
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(b.prefix+prefix+">"))
 	if err != nil {
 		return nil, fmt.Errorf("list bucket %s: %w", v.name, err)
 	}
 	suffixes := make([]string, 0, len(info.State.Subjects))
 	for subject := range info.State.Subjects {
-		suffix := strings.TrimPrefix(subject, v.bucket.prefix+prefix)
+		suffix := strings.TrimPrefix(subject, b.prefix+prefix)
 		if before == "" || suffix < before {
 			suffixes = append(suffixes, suffix)
 		}
@@ -91,17 +95,17 @@ func (v *View[V]) suffixes(ctx context.Context, prefix, before string) ([]string
 }
 
 // resolve reads the values that index entries stand for; nil where there is none.
-func (v *View[V]) resolve(ctx context.Context, prefix string, suffixes []string) ([]*V, error) {
+func (v *View[V]) resolve(ctx context.Context, b bucket, prefix string, suffixes []string) ([]*V, error) {
 	values := make([]*V, len(suffixes))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readers)
 	for i, suffix := range suffixes {
 		group.Go(func() error {
-			entry, err := v.bucket.get(ctx, prefix+suffix, replica)
+			entry, err := b.read(ctx, prefix+suffix, replica)
 			if err != nil || !entry.live {
 				return err
 			}
-			value, err := v.Get(ctx, string(entry.value))
+			value, err := v.get(ctx, b, string(entry.value))
 			if errors.Is(err, ErrNotFound) {
 				return nil
 			}

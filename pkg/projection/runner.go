@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"sluice/pkg/event"
 	"sluice/pkg/eventstore"
 )
 
@@ -23,33 +23,40 @@ const (
 // stand by.
 type Runner struct {
 	name     string
-	bucket   bucket
+	model    model // where it is kept: what differs from kind to kind
 	history  stream
 	store    *eventstore.Store
 	progress *progress
 	cfg      Config
 	types    map[string]bool // those the fold gets
-	fold     func(d *draft, e event.Event, data event.Data) error
 
-	commits uint64 // how many batches were stored; for run
+	rebuilder *rebuilder // nil for a kind that has no generations
+	complete  bool       // Start returns when the model is up to date
 
-	mu     sync.Mutex
-	cancel context.CancelFunc
-	done   chan struct{}
-	begun  chan struct{} // closed when the model is followed, watched or parked
-	ready  sync.Once
-	health error
-	parked *ParkedError // what was logged last
+	steps atomic.Uint64 // how many were stored; for run
+	pace  pace
+
+	mu      sync.Mutex
+	cancel  context.CancelFunc
+	done    chan struct{}
+	begun   chan struct{} // closed when the model is followed, watched or parked
+	ready   sync.Once
+	health  error
+	parked  *ParkedError // what was logged last
+	next    model        // what to go on with in place of the present one
+	end     func(error)  // ends the session
+	skipped *Skipped     // as the checkpoint has it
 }
 
-func newRunner(name string, b bucket, store *eventstore.Store, p *progress, cfg Config, fold func(*draft, event.Event, event.Data) error) *Runner {
+// newRunner returns the runner of the model called name, which tells p how far it is.
+func newRunner(name string, m model, store *eventstore.Store, p *progress, cfg Config) *Runner {
 	types := make(map[string]bool)
 	for _, t := range store.Registry().Types() {
 		types[t] = true
 	}
 	return &Runner{
 		types: types,
-		name:  name, bucket: b, store: store, progress: p, cfg: cfg.withDefaults(), fold: fold,
+		name:  name, model: m, store: store, progress: p, cfg: cfg.withDefaults(),
 		history: stream{js: store.JetStream(), name: store.Stream().Name},
 		done:    make(chan struct{}), begun: make(chan struct{}),
 		health: ErrNotFollowed,
@@ -70,14 +77,26 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.cancel = cancel
 	r.mu.Unlock()
 
-	err := r.check(ctx)
+	var err error
+	if r.rebuilder != nil {
+		err = r.rebuilder.begin(ctx)
+	}
+	if err == nil {
+		err = r.model.check(ctx)
+	}
 	if err == nil {
 		r.progress.stop(nil)
 		failed := make(chan error, 1)
 		go r.run(running, failed)
 		select {
 		case <-r.begun:
-			return nil
+			if !r.complete {
+				return nil
+			}
+			err = r.completed(ctx)
+			if err == nil {
+				return nil
+			}
 		case err = <-failed:
 		case <-ctx.Done():
 			err = ctx.Err()
@@ -91,12 +110,13 @@ func (r *Runner) Start(ctx context.Context) error {
 	return fmt.Errorf("start read model %s: %w", r.name, err)
 }
 
-func (r *Runner) check(ctx context.Context) error {
-	s, err := r.bucket.js.Stream(ctx, r.bucket.name)
-	if err != nil {
-		return fmt.Errorf("look at bucket %s: %w", r.name, err)
+// completed returns when the model is up to date, or parked, which it says itself.
+func (r *Runner) completed(ctx context.Context) error {
+	err := r.CaughtUp(ctx)
+	if _, parked := errors.AsType[*ParkedError](err); parked {
+		return nil
 	}
-	return checkBucket(r.name, s.CachedInfo().Config, r.cfg.Erases)
+	return err
 }
 
 // Stop ends following and waits for it, or for ctx. A batch that is being written is
@@ -137,7 +157,8 @@ func (r *Runner) CaughtUp(ctx context.Context) error {
 }
 
 // Lag returns how many messages of the stream the model has yet to fold. It makes
-// and deletes a consumer, about a millisecond of the server's time.
+// and deletes a consumer, about a millisecond of the server's time. [Runner.Status]
+// also says for how long.
 func (r *Runner) Lag(ctx context.Context) (events uint64, err error) {
 	reached, _, _ := r.progress.now()
 	return r.history.count(ctx, reached)
@@ -148,49 +169,25 @@ func (r *Runner) Lag(ctx context.Context) (events uint64, err error) {
 func (r *Runner) run(ctx context.Context, failed chan<- error) {
 	defer close(r.done)
 	defer r.ended()
-	var (
-		backoff = firstBackoff
-		from    = replica
-		watch   = r.cfg.ReadOnly
-		parked  *ParkedError
-	)
+	if r.rebuilder != nil {
+		var looking sync.WaitGroup
+		defer looking.Wait()
+		looking.Go(func() { r.rebuilder.run(ctx) })
+	}
+	c := course{watch: r.cfg.ReadOnly}
+	backoff := firstBackoff
 	for ctx.Err() == nil {
-		var err error
-		before := r.commits
-		switch {
-		case parked != nil:
-			if err = r.waitParked(ctx, parked); err == nil {
-				parked, watch = nil, true
-				continue
-			}
-		case watch:
-			if err = r.standBy(ctx); err == nil {
-				watch, from = false, replica
-				continue
-			}
-		default:
-			err = r.follow(ctx, from)
+		before := r.steps.Load()
+		session, end := context.WithCancelCause(ctx)
+		if r.renewed(end) {
+			c = course{watch: r.cfg.ReadOnly}
 		}
-		var refused *refusedError
-		switch {
-		case ctx.Err() != nil:
+		err := r.attend(session, &c)
+		end(nil)
+		if ctx.Err() != nil {
 			return
-		case errors.Is(err, errNeedsLeader):
-			from = leader
-			continue
-		case errors.Is(err, errFirstBatch):
-			watch = true
-			continue
-		case errors.As(err, &parked):
-			continue
-		case errors.As(err, &refused):
-			watch, err = r.overtaken(ctx, refused)
-			if !watch && err == nil && from == leader {
-				err = refused
-			}
-			from = leader
 		}
-		if err == nil {
+		if err = r.decide(ctx, &c, err); err == nil {
 			continue
 		}
 		select {
@@ -198,7 +195,7 @@ func (r *Runner) run(ctx context.Context, failed chan<- error) {
 		default:
 		}
 		r.unhealthy(fmt.Errorf("follow %s into read model %s: %w", r.history.name, r.name, err))
-		if r.commits != before {
+		if r.steps.Load() != before {
 			backoff = firstBackoff
 		}
 		select {
@@ -209,19 +206,92 @@ func (r *Runner) run(ctx context.Context, failed chan<- error) {
 	}
 }
 
+// course is what a runner does next: it waits, parked, or it stands by and watches,
+// or it folds.
+type course struct {
+	parked *ParkedError
+	watch  bool
+	from   source // of the values it folds on
+}
+
+// attend does what c says until there is a reason to do something else.
+func (r *Runner) attend(ctx context.Context, c *course) error {
+	switch {
+	case c.parked != nil:
+		if err := r.waitParked(ctx, c.parked); err != nil {
+			return err
+		}
+		c.parked, c.watch = nil, true
+	case c.watch:
+		if err := r.standBy(ctx); err != nil {
+			return err
+		}
+		c.watch, c.from = false, replica
+	default:
+		return r.follow(ctx, c.from)
+	}
+	return nil
+}
+
+// decide says in c what to do after a session that ended with err. An error means
+// trouble that takes a pause.
+func (r *Runner) decide(ctx context.Context, c *course, err error) error {
+	var refused *refusedError
+	switch {
+	case errors.Is(err, errSwitched), errors.As(err, &c.parked):
+		return nil
+	case errors.Is(err, errNeedsLeader):
+		c.from = leader
+		return nil
+	case errors.Is(err, errFirstBatch):
+		c.watch = true
+		return nil
+	case errors.As(err, &refused):
+		again := c.from == leader
+		c.watch, err = r.overtaken(ctx, refused)
+		c.from = leader
+		if !c.watch && err == nil && again {
+			return refused
+		}
+	}
+	return err
+}
+
+// replace makes the runner go on with another model in place of its own.
+func (r *Runner) replace(m model) {
+	r.mu.Lock()
+	r.next = m
+	end := r.end
+	r.mu.Unlock()
+	if end != nil {
+		end(errSwitched)
+	}
+}
+
+// renewed reports whether the model was replaced. end ends the session that begins.
+func (r *Runner) renewed(end func(error)) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.end = end
+	if r.next == nil {
+		return false
+	}
+	r.model, r.next = r.next, nil
+	return true
+}
+
 // overtaken reports whether a refused batch means that another writer is at work. A
 // key that changed under an unmoved checkpoint was a stale read or somebody's hand:
 // then the same events are folded again on values from the leader.
 func (r *Runner) overtaken(ctx context.Context, refused *refusedError) (bool, error) {
-	at, err := r.bucket.readCheckpoint(ctx, r.history.name)
+	at, err := r.model.checkpoint(ctx)
 	if err != nil && !errors.Is(err, ErrCheckpoint) {
 		return false, err
 	}
-	if at.revision == refused.revision {
+	if at.revision == refused.at.revision && at.Sequence == refused.at.Sequence {
 		return false, nil
 	}
-	r.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "another process writes the read model, standing by",
-		slog.String("bucket", r.name), slog.String("stream", r.history.name))
+	r.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "another process writes the read model, standing by", r.attrs(nil)...)
 	return true, nil
 }
 
@@ -241,6 +311,36 @@ func (r *Runner) ended() {
 	r.progress.stop(ErrNotFollowed)
 }
 
+// reached notes what is stored.
+func (r *Runner) reached(at checkpoint) {
+	r.mu.Lock()
+	r.skipped = at.Skipped
+	r.mu.Unlock()
+	r.advance(at.Sequence)
+}
+
+// advance tells how far the model is, unless readers still see more of another
+// generation.
+func (r *Runner) advance(sequence uint64) {
+	if m, ok := r.model.(*keyValue); ok && r.rebuilder != nil && !r.rebuilder.serve(m, sequence) {
+		return
+	}
+	r.progress.reach(sequence)
+}
+
+// attrs are what every line of the log says about the model.
+func (r *Runner) attrs(err error) []slog.Attr {
+	attrs := []slog.Attr{slog.String("read_model", r.name), slog.String("stream", r.history.name)}
+	if err == nil {
+		return attrs
+	}
+	attrs = append(attrs, slog.Any("error", err))
+	if p, ok := errors.AsType[*panicError](err); ok {
+		attrs = append(attrs, slog.String("stack", string(p.stack)))
+	}
+	return attrs
+}
+
 // set notes that the model is followed (nil) or parked. Being parked for another
 // reason than before is logged.
 func (r *Runner) set(parked *ParkedError) {
@@ -249,8 +349,7 @@ func (r *Runner) set(parked *ParkedError) {
 	if parked == nil {
 		if r.parked != nil {
 			r.parked = nil
-			r.cfg.Log.LogAttrs(context.Background(), slog.LevelInfo, "read model moves again",
-				slog.String("bucket", r.name), slog.String("stream", r.history.name))
+			r.cfg.Log.LogAttrs(context.Background(), slog.LevelInfo, "read model moves again", r.attrs(nil)...)
 		}
 		r.health = nil
 		r.progress.stop(nil)
@@ -262,12 +361,6 @@ func (r *Runner) set(parked *ParkedError) {
 		return
 	}
 	r.parked = parked
-	attrs := []slog.Attr{
-		slog.String("bucket", r.name), slog.String("stream", parked.Stream),
-		slog.Uint64("sequence", parked.Sequence), slog.String("event_type", parked.Type), slog.Any("error", parked.Err),
-	}
-	if p, ok := errors.AsType[*panicError](parked.Err); ok {
-		attrs = append(attrs, slog.String("stack", string(p.stack)))
-	}
-	r.cfg.Log.LogAttrs(context.Background(), slog.LevelError, "read model is parked", attrs...)
+	r.cfg.Log.LogAttrs(context.Background(), slog.LevelError, "read model is parked", append(r.attrs(parked.Err),
+		slog.Uint64("sequence", parked.Sequence), slog.String("event_type", parked.Type))...)
 }

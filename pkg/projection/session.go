@@ -5,67 +5,76 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
-	"strings"
+	"log/slog"
+	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/event"
-	"sluice/pkg/eventstore"
 )
 
-// catchUp bounds how long a batch waits for events that are known to be on their
-// way.
-const catchUp = 100 * time.Millisecond
+const (
+	// patience bounds how long a step waits for events that are known to be on their
+	// way, when there are many: larger steps cost less.
+	patience = 250 * time.Millisecond
+	// many is from when on they are.
+	many = 1000
+)
 
 // session folds from the checkpoint on until something goes wrong. All that it
-// remembers ends with it, so the next one starts from what is stored.
+// remembers ends with it, so the next one starts from what is stored. While one step
+// is being stored, the next is folded.
 type session struct {
 	*Runner
 
 	created time.Time // of the history stream
-	at      checkpoint
-	from    source // of the values it folds on
-	cache   *lru.Cache[string, stored]
-	reader  *eventstore.Reader
-	batch   batch
-	written time.Time // when the last batch was
+	writer  writer
+	next    checkpoint // where the open step leads
+	events  int        // in the open step
+	opened  time.Time  // when it got the first
+	storing chan error // of the sealed step; nil when there is none
+	work    sync.WaitGroup
+	sealed  int       // events in it
+	pending uint64    // events that are on their way
+	told    time.Time // when the log was told how far the model is
 }
 
 // follow runs one session. It never returns nil: a session ends by an error, or with
 // the context.
 func (r *Runner) follow(ctx context.Context, from source) error {
-	ctx, lost, done := guard(ctx, r.bucket.js.Conn(), r.history.js.Conn())
+	ctx, lost, done := guard(ctx, append([]*nats.Conn{r.history.js.Conn()}, r.model.connections()...)...)
 	defer done()
-	s := &session{Runner: r, from: from, reader: r.store.Reader()}
-	var err error
-	if s.cache, err = lru.New[string, stored](r.cfg.CacheSize); err != nil {
-		return fmt.Errorf("make the cache: %w", err)
-	}
-	if s.at, s.created, err = r.verified(ctx); err != nil {
-		return cause(ctx, err)
-	}
-	if err := s.eraseReplaced(ctx); err != nil {
-		return cause(ctx, err)
-	}
-	r.progress.reach(s.at.Sequence)
-	if err := s.finish(ctx); err != nil {
-		return cause(ctx, err)
-	}
-	// Without a filter: the server delivers several times faster, and the position
-	// moves past claims too.
-	feed, err := openFeed(ctx, r.history, jetstream.ConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:   s.at.Sequence + 1,
-	}, lost)
+	at, created, err := r.verified(ctx)
 	if err != nil {
 		return cause(ctx, err)
 	}
-	defer feed.stop()
+	s := &session{Runner: r, created: created}
+	if s.writer, err = r.model.open(ctx, at, from); err != nil {
+		return cause(ctx, err)
+	}
+	defer s.writer.close()
+	s.next = s.writer.stored()
+	s.next.Stream, s.next.Created = r.history.name, created
+	r.reached(s.next)
+	in := newIntake(r.store, r.types)
+	// Without a filter: the server delivers several times faster, and the position
+	// moves past claims too.
+	stop, err := openFeed(ctx, r.history, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:   s.next.Sequence + 1,
+	}, func(d delivery) { in.take(ctx, d) }, lost)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	defer stop()
+	defer lost(nil) // what is on its way counts no more
 	r.following()
-	return cause(ctx, s.run(ctx, feed.messages))
+	err = cause(ctx, s.run(ctx, in.items))
+	lost(err)
+	s.work.Wait() // what became of it, the next session finds out
+	return err
 }
 
 // cause returns why ctx ended, if it has, since what fails after that fails because
@@ -80,7 +89,7 @@ func cause(ctx context.Context, err error) error {
 // verified returns the checkpoint, if it fits the stream, and when the stream was
 // created.
 func (r *Runner) verified(ctx context.Context) (checkpoint, time.Time, error) {
-	at, err := r.bucket.readCheckpoint(ctx, r.history.name)
+	at, err := r.model.checkpoint(ctx)
 	if err != nil {
 		return at, time.Time{}, r.parkedOn(err)
 	}
@@ -93,16 +102,16 @@ func (r *Runner) verified(ctx context.Context) (checkpoint, time.Time, error) {
 		return at, time.Time{}, r.parkedOn(err)
 	}
 	if at.absent() {
-		orphaned, err := r.bucket.orphaned(ctx, r.name)
+		orphaned, err := r.model.orphaned(ctx)
 		if err != nil {
 			return at, time.Time{}, err
 		}
 		if orphaned {
 			// Unless another process has just written its first batch.
-			if again, err := r.bucket.readCheckpoint(ctx, r.history.name); err != nil || !again.absent() {
+			if again, err := r.model.checkpoint(ctx); err != nil || !again.absent() {
 				return again, time.Time{}, cmp.Or(err, errFirstBatch)
 			}
-			return at, time.Time{}, r.parkedOn(fmt.Errorf("%w: the bucket has values but no checkpoint", ErrCheckpoint))
+			return at, time.Time{}, r.parkedOn(fmt.Errorf("%w: there are values but no checkpoint", ErrCheckpoint))
 		}
 	}
 	return at, info.Created, nil
@@ -116,141 +125,181 @@ func (r *Runner) parkedOn(err error) error {
 	return &ParkedError{Bucket: r.name, Stream: r.history.name, Err: err}
 }
 
-func (s *session) run(ctx context.Context, messages <-chan jetstream.Msg) error {
+func (s *session) run(ctx context.Context, items <-chan item) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var opened time.Time // when the batch got its first event
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case err := <-s.storing:
+			if err := s.settle(err); err != nil {
+				return err
+			}
+			if len(items) == 0 {
+				if err := s.seal(ctx); err != nil {
+					return err
+				}
+			}
 		case <-timer.C:
-			if err := s.commit(ctx); err != nil {
+			if err := s.sealWhenFree(ctx); err != nil {
 				return err
 			}
-		case msg := <-messages:
-			pending, err := s.take(ctx, msg)
-			if err != nil {
+		case i := <-items:
+			if err := s.take(ctx, i); err != nil {
 				return err
 			}
-			if s.batch.events <= 1 {
-				opened = time.Now()
+			wait := s.wait(i.pending)
+			if wait <= 0 && len(items) == 0 || wait < -patience {
+				if err := s.sealWhenFree(ctx); err != nil {
+					return err
+				}
+			} else if len(items) == 0 {
+				timer.Reset(wait)
 			}
-			wait := time.Until(opened.Add(catchUp))
-			if pending == 0 {
-				wait = time.Until(s.written.Add(s.cfg.Linger))
-			}
-			if wait <= 0 && len(messages) == 0 {
-				err = s.commit(ctx)
-			}
-			if err != nil {
-				return err
-			}
-			timer.Reset(max(wait, 0))
 		}
 	}
 }
 
-// take folds one message into the batch. pending is how many more the stream has.
-func (s *session) take(ctx context.Context, msg jetstream.Msg) (pending uint64, err error) {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return 0, fmt.Errorf("read delivery: %w", err)
-	}
-	sequence := meta.Sequence.Stream
-	if !s.types[typeOf(msg.Subject())] { // such as a claim
-		return meta.NumPending, s.keep(ctx, sequence, &draft{})
-	}
-	d := &draft{lookup: func(key string) (stored, error) { return s.lookup(ctx, key) }}
-	e, genuine, err := s.reader.Read(ctx, msg)
-	e.Stream, e.Sequence = s.history.name, sequence
+// wait returns how long the open step waits for more events, of which pending are on
+// their way.
+func (s *session) wait(pending uint64) time.Duration {
 	switch {
-	case event.Unreadable(err):
-		return 0, s.park(ctx, e, err)
-	case err != nil:
-		return 0, err
-	case genuine:
-		if err := s.apply(d, e); d.failed != nil {
-			return 0, d.failed
-		} else if err != nil {
-			return 0, s.park(ctx, e, err)
+	case pending == 0:
+		return 0
+	case pending < many:
+		return time.Until(s.opened.Add(s.cfg.Linger))
+	default:
+		return time.Until(s.opened.Add(patience))
+	}
+}
+
+// take folds one message into the open step.
+func (s *session) take(ctx context.Context, i item) error {
+	switch {
+	case event.Unreadable(i.err):
+		return s.poisoned(ctx, i, i.err)
+	case i.err != nil:
+		return i.err
+	case i.data != nil:
+		return s.fold(ctx, i)
+	default:
+		s.kept(i)
+		return nil
+	}
+}
+
+func (s *session) fold(ctx context.Context, i item) error {
+	for {
+		taken, err := s.writer.fold(ctx, i.event, i.data)
+		if poison, ok := errors.AsType[*poisonError](err); ok {
+			return s.poisoned(ctx, i, poison.err)
 		}
-	}
-	return meta.NumPending, s.keep(ctx, sequence, d)
-}
-
-// typeOf returns the event type that a history subject names.
-func typeOf(subject string) string { return subject[:max(strings.LastIndexByte(subject, '.'), 0)] }
-
-// apply runs the fold, whose panics are errors.
-func (s *session) apply(d *draft, e event.Event) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicError{value: p, stack: debug.Stack()}
+		if err != nil {
+			return err
 		}
-	}()
-	data, err := s.store.Registry().Decode(e)
-	if err != nil {
-		return err
-	}
-	if err := s.fold(d, e, data); err != nil {
-		return err
-	}
-	return d.wrong
-}
-
-// park commits what came before e, so that the model stands exactly in front of it.
-func (s *session) park(ctx context.Context, e event.Event, why error) error {
-	if err := s.commit(ctx); err != nil {
-		return err
-	}
-	return &ParkedError{Bucket: s.name, Stream: e.Stream, Sequence: e.Sequence, Type: e.Type, Err: why}
-}
-
-// keep adds the writes of one event to the batch, after committing it when it is
-// full.
-func (s *session) keep(ctx context.Context, sequence uint64, d *draft) error {
-	if !s.batch.fits(d) {
-		if err := s.commit(ctx); err != nil {
+		if taken {
+			s.kept(i)
+			return nil
+		}
+		if err := s.free(); err != nil {
+			return err
+		}
+		if err := s.seal(ctx); err != nil {
 			return err
 		}
 	}
-	if len(d.order) <= maxWrites {
-		s.batch.add(sequence, d)
+}
+
+// kept notes that everything up to i is in the open step.
+func (s *session) kept(i item) {
+	if s.events == 0 {
+		s.opened = time.Now()
+	}
+	s.events++
+	s.next.Sequence, s.pending = i.sequence, i.pending
+}
+
+// poisoned skips an event, when that is the policy and the fold is to blame, or parks
+// the model exactly in front of it.
+func (s *session) poisoned(ctx context.Context, i item, why error) error {
+	if s.cfg.Poison == Skip && !event.Unreadable(why) {
+		s.next.Skipped = s.next.Skipped.with(i, why)
+		s.cfg.Log.LogAttrs(ctx, slog.LevelError, "event skipped by the read model", append(s.attrs(why),
+			slog.Uint64("sequence", i.sequence), slog.String("event_type", i.event.Type))...)
+		s.kept(i)
 		return nil
 	}
-	if s.from != leader {
-		return errNeedsLeader
-	}
-	if err := s.stage(ctx, sequence, d); err != nil {
+	if err := s.free(); err != nil {
 		return err
 	}
-	return s.finish(ctx)
+	if err := s.seal(ctx); err != nil {
+		return err
+	}
+	if err := s.free(); err != nil {
+		return err
+	}
+	return &ParkedError{Bucket: s.name, Stream: s.history.name, Sequence: i.sequence, Type: i.event.Type, Err: why}
 }
 
-// lookup returns the value that the fold of the next event finds.
-func (s *session) lookup(ctx context.Context, key string) (stored, error) {
-	if w, ok := s.batch.writes[key]; ok {
-		return stored{value: w.value, live: !w.remove}, nil
+func (s *session) sealWhenFree(ctx context.Context) error {
+	if s.storing != nil {
+		return nil // once it is stored
 	}
-	m, ok := s.cache.Get(key)
-	if !ok {
-		var err error
-		if m, err = s.bucket.get(ctx, key, s.from); err != nil {
-			return stored{}, err
-		}
-		s.cache.Add(key, m)
-	}
-	if s.batch.base == nil {
-		s.batch.base = make(map[string]uint64)
-	}
-	s.batch.base[key] = m.sequence
-	return m, nil
+	return s.seal(ctx)
 }
 
-// committed notes that a batch is stored.
-func (s *session) committed() {
-	s.written = time.Now()
-	s.commits++
-	s.progress.reach(s.at.Sequence)
+// seal begins to store the open step, unless it is empty. No other is being stored.
+func (s *session) seal(ctx context.Context) error {
+	if s.events == 0 {
+		return nil
+	}
+	if err := s.writer.seal(ctx, s.next); err != nil {
+		return err
+	}
+	s.events, s.sealed = 0, s.events
+	storing := make(chan error, 1)
+	s.storing = storing
+	s.work.Go(func() { storing <- s.writer.store(ctx) })
+	return nil
+}
+
+// free waits until no step is being stored.
+func (s *session) free() error {
+	if s.storing == nil {
+		return nil
+	}
+	return s.settle(<-s.storing)
+}
+
+// settle takes note of how storing a step ended.
+func (s *session) settle(err error) error {
+	s.storing = nil
+	if err != nil {
+		return err
+	}
+	s.steps.Add(1)
+	s.pace.add(s.sealed, time.Now())
+	s.reached(s.writer.stored())
+	s.tell(time.Now())
+	return nil
+}
+
+// catchingUpEvery is how often the log is told of a model that is catching up.
+const catchingUpEvery = 10 * time.Second
+
+// tell logs how far the model is while it has much to do.
+func (s *session) tell(now time.Time) {
+	if s.told.IsZero() {
+		s.told = now
+	}
+	if s.pending < many || now.Sub(s.told) < catchingUpEvery {
+		return
+	}
+	s.told = now
+	attrs := append(s.attrs(nil), slog.Uint64("position", s.next.Sequence), slog.Uint64("events_left", s.pending))
+	if pace := s.pace.now(); pace > 0 {
+		attrs = append(attrs, slog.Float64("events_per_second", pace), slog.Float64("seconds_left", float64(s.pending)/pace))
+	}
+	s.cfg.Log.LogAttrs(context.Background(), slog.LevelInfo, "read model is catching up", attrs...)
 }

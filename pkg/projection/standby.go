@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 )
 
 // standBy watches another writer's checkpoint and returns nil when it is time to
@@ -27,11 +27,17 @@ func (r *Runner) waitParked(ctx context.Context, parked *ParkedError) error {
 	r.set(parked)
 	r.ready.Do(func() { close(r.begun) })
 	return r.watch(ctx, func(ctx context.Context, at checkpoint, moved bool) (bool, error) {
-		if moved || parked.Sequence > 0 {
-			return moved || at.Sequence >= parked.Sequence, nil
+		if moved {
+			return true, nil
 		}
-		_, _, err := r.verified(ctx)
-		return err == nil, nil
+		if parked.Sequence == 0 {
+			_, _, err := r.verified(ctx)
+			return err == nil, nil
+		}
+		if again, ok := r.model.(retrier); ok && at.Sequence < parked.Sequence {
+			return again.foldable(ctx, parked.Sequence)
+		}
+		return at.Sequence >= parked.Sequence, nil
 	})
 }
 
@@ -39,37 +45,36 @@ func (r *Runner) waitParked(ctx context.Context, parked *ParkedError) error {
 // says so. enough is asked every StandBy, with the checkpoint and whether it has
 // moved since the last time.
 func (r *Runner) watch(ctx context.Context, enough func(ctx context.Context, at checkpoint, moved bool) (bool, error)) error {
-	ctx, lost, done := guard(ctx, r.bucket.js.Conn(), r.history.js.Conn())
+	ctx, lost, done := guard(ctx, append([]*nats.Conn{r.history.js.Conn()}, r.model.connections()...)...)
 	defer done()
-	at, err := r.bucket.readCheckpoint(ctx, r.history.name)
+	at, err := r.model.checkpoint(ctx)
 	if err != nil && !errors.Is(err, ErrCheckpoint) {
 		return cause(ctx, err)
 	}
-	feed, err := openFeed(ctx, r.bucket.stream, jetstream.ConsumerConfig{
-		FilterSubject: r.bucket.prefix + checkpointKey(r.history.name),
-		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
-	}, lost)
+	if err == nil {
+		r.reached(at)
+	}
+	stop, err := r.model.watch(ctx, r.advance, lost)
 	if err != nil {
 		return cause(ctx, err)
 	}
-	defer feed.stop()
+	defer stop()
 	ticker := time.NewTicker(r.cfg.StandBy)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case msg := <-feed.messages:
-			if now, err := decodeCheckpoint(stored{value: msg.Data(), live: !isMarker(msg.Headers())}); err == nil {
-				r.progress.reach(now.Sequence)
-			}
 		case <-ticker.C:
-			now, err := r.bucket.readCheckpoint(ctx, r.history.name)
+			now, err := r.model.checkpoint(ctx)
 			if err != nil && !errors.Is(err, ErrCheckpoint) {
 				return cause(ctx, err)
 			}
 			moved := now.revision != at.revision
 			at = now
+			if reached, _, _ := r.progress.now(); err == nil && (at.Sequence > reached || !moved) {
+				r.reached(at) // what watch tells may be newer, unless it stays behind
+			}
 			if done, err := enough(ctx, now, moved); done || err != nil {
 				return cause(ctx, err)
 			}

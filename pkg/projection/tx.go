@@ -2,7 +2,6 @@ package projection
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -83,9 +82,23 @@ func (tx *Tx[V]) Unindex(indexKey string) {
 // maxKey bounds a key in bytes.
 const maxKey = 512
 
-var keyPattern = regexp.MustCompile(`^[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*$`)
-
-func isWellFormed(key string) bool { return len(key) <= maxKey && keyPattern.MatchString(key) }
+// isWellFormed reports whether key is tokens of letters, digits and -_=/, with dots
+// between them.
+func isWellFormed(key string) bool {
+	if key == "" || len(key) > maxKey {
+		return false
+	}
+	dot := true // before: where a token must begin
+	for i := range len(key) {
+		c := key[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if c == '.' && dot || c != '.' && !letter && c != '-' && c != '/' && c != '_' && c != '=' {
+			return false
+		}
+		dot = c == '.'
+	}
+	return !dot
+}
 
 func isKey(key string) bool { return isWellFormed(key) && !strings.Contains(key, ".") }
 
@@ -96,7 +109,7 @@ func isIndexKey(key string) bool {
 // isIndex reports whether index can be the beginning of index keys.
 func isIndex(index string) bool {
 	first, _, _ := strings.Cut(index, ".")
-	return isWellFormed(index) && first != "checkpoint" && first != "staged"
+	return isWellFormed(index) && first != "checkpoint" && first != "staged" && first != generationToken
 }
 
 // write is what becomes of one key.

@@ -15,16 +15,21 @@ import (
 // work without a [Runner] in this process.
 type View[V any] struct {
 	name     string
-	bucket   bucket
+	home     home
 	fold     func(tx *Tx[V], e event.Event, data event.Data) error
 	progress *progress
 	followed string // the stream's name
+	serving  *serving
 }
 
 // KV declares the model that fold makes of events, in the bucket of that name. The
 // bucket must exist when the model is followed or read; see [BucketConfig].
-func KV[V any](js jetstream.JetStream, bucket string, fold func(tx *Tx[V], e event.Event, data event.Data) error) *View[V] {
-	return &View[V]{name: bucket, bucket: newBucket(js, bucket), fold: fold, progress: newProgress()}
+func KV[V any](js jetstream.JetStream, bucket string, fold func(tx *Tx[V], e event.Event, data event.Data) error, options ...Option) *View[V] {
+	h := home{bucket: newBucket(js, bucket), name: bucket, version: 1}
+	for _, set := range options {
+		set(&h)
+	}
+	return &View[V]{name: bucket, home: h, fold: fold, progress: newProgress(), serving: newServing(h)}
 }
 
 // Follow returns the runner that folds the events of store into the model. A view
@@ -34,19 +39,36 @@ func (v *View[V]) Follow(store *eventstore.Store, cfg Config) *Runner {
 		panic(fmt.Sprintf("projection: bucket %s follows %s already", v.name, v.followed))
 	}
 	v.followed = store.Stream().Name
-	return newRunner(v.name, v.bucket, store, v.progress, cfg, func(d *draft, e event.Event, data event.Data) error {
-		return v.fold(&Tx[V]{d}, e, data)
-	})
+	v.serving.follow()
+	cfg = cfg.withDefaults()
+	m := &keyValue{
+		name: v.name, home: v.home, bucket: v.home.at(0), history: v.followed, store: store, cfg: cfg,
+		fold: func(d *draft, e event.Event, data event.Data) error { return v.fold(&Tx[V]{d}, e, data) },
+	}
+	r := newRunner(v.name, m, store, v.progress, cfg)
+	m.moved, m.reached = func() { r.steps.Add(1) }, r.advance
+	r.complete = v.home.version > 1
+	r.rebuilder = &rebuilder{runner: r, home: v.home, model: *m, serving: v.serving}
+	return r
 }
 
 // Get returns the value of key, or an error that is [ErrNotFound]. On a replicated
 // bucket it may be a little older than what [View.Wait] has seen.
 func (v *View[V]) Get(ctx context.Context, key string) (V, error) {
+	b, err := v.serving.bucket(ctx)
+	if err != nil {
+		var none V
+		return none, err
+	}
+	return v.get(ctx, b, key)
+}
+
+func (v *View[V]) get(ctx context.Context, b bucket, key string) (V, error) {
 	var value V
 	if !isKey(key) {
 		return value, fmt.Errorf("bucket %s: %w", v.name, ErrNotFound)
 	}
-	m, err := v.bucket.get(ctx, key, replica)
+	m, err := b.read(ctx, key, replica)
 	if err != nil {
 		return value, err
 	}
