@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -14,27 +15,39 @@ import (
 	"sluice/pkg/telemetry"
 )
 
+// errTimeout is the cause of the end of an attempt that took longer than its group
+// allows.
+var errTimeout = errors.New("the attempt took longer than the group allows")
+
 // attempt runs the handler once and returns its verdict.
-func (c *Consumer) attempt(ctx context.Context, it *item) (err error) {
-	c.mu.Lock()
-	d, m := it.delivery, it.message
+func (c *Consumer) attempt(ctx context.Context, it *item, d *delivery) (err error) {
+	if err := c.mayBegin(ctx, it); err != nil {
+		return err
+	}
+	m := &it.message
 	m.Attempt = it.prior + it.failures + 1
-	c.mu.Unlock()
-	ctx = context.WithValue(ctx, attemptKey{}, attempt{n: m.Attempt, max: c.group.MaxAttempts})
+	ctx = &attempt{Context: ctx, n: m.Attempt, max: c.group.MaxAttempts}
+	if c.group.Timeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, c.group.Timeout, errTimeout)
+		defer func() {
+			if errors.Is(err, context.DeadlineExceeded) && context.Cause(limited) == errTimeout { //nolint:errorlint // the very one
+				err = fmt.Errorf("%w: %w", errTimeout, err)
+			}
+			cancel()
+		}()
+		ctx = limited
+	}
 	defer func() {
 		if r := recover(); r != nil {
-			c.cfg.Log.ErrorContext(causedBy(ctx, it), "handler panicked", "group", c.group.Name, "subject", m.Subject,
-				"sequence", m.Sequence, "stack", string(debug.Stack()))
-			first, _, _ := strings.Cut(fmt.Sprint(r), "\n")
-			err = fmt.Errorf("handler panicked: %s", first)
+			err = c.panicked(ctx, it, r)
 		}
 	}()
 	if c.handlers.message != nil {
-		ctx, span := c.span(telemetry.Extract(ctx, m.Header), c.group.Name, m)
+		ctx, span := c.spans[""].start(telemetry.Extract(ctx, m.Header))
 		defer func() { end(span, err) }()
-		return c.handlers.message(ctx, m)
+		return c.handlers.message(ctx, *m)
 	}
-	e, genuine, err := c.read(ctx, d, m)
+	e, genuine, err := c.read(ctx, d)
 	if err != nil || !genuine {
 		return err
 	}
@@ -42,35 +55,75 @@ func (c *Consumer) attempt(ctx context.Context, it *item) (err error) {
 	if !ok {
 		return dropAs(ReasonForeign, fmt.Errorf("%w: %q is not what this group handles", event.ErrUnknownType, e.Type))
 	}
-	ctx, span := c.span(telemetry.FromEvent(ctx, e), e.Type, m)
+	ctx, span := c.spans[e.Type].start(fromEvent(ctx, e))
 	defer func() { end(span, err) }()
 	return handle(event.CausedBy(ctx, e), e)
 }
 
-func (c *Consumer) read(ctx context.Context, d *delivery, m Message) (event.Event, bool, error) {
+// mayBegin tells whether the handler may run on the message.
+func (c *Consumer) mayBegin(ctx context.Context, it *item) error {
+	if c.group.Order == Park {
+		if err := c.checkParked(ctx, it); err != nil {
+			return err
+		}
+	}
+	if it.suspect {
+		return c.begin(ctx, it)
+	}
+	return nil
+}
+
+func (c *Consumer) panicked(ctx context.Context, it *item, r any) error {
+	c.cfg.Log.ErrorContext(causedBy(ctx, it), "handler panicked", "group", c.group.Name, "subject", it.message.Subject,
+		"sequence", it.sequence(), "stack", string(debug.Stack()))
+	first, _, _ := strings.Cut(fmt.Sprint(r), "\n")
+	return fmt.Errorf("handler panicked: %s", first)
+}
+
+func (c *Consumer) read(ctx context.Context, d *delivery) (event.Event, bool, error) {
 	if c.cfg.Read != nil {
 		return c.cfg.Read(ctx, d)
 	}
-	e, err := event.Decode(m.Header, m.Data)
+	e, err := event.Decode(d.msg.Header, d.msg.Data)
 	if err != nil {
 		return event.Event{}, false, dropAs(ReasonUndecodable, err)
 	}
-	e.Stream, e.Sequence = m.Stream, m.Sequence
+	e.Stream, e.Sequence = d.stream, d.sequence
 	return e, true, nil
 }
 
-// span begins the span of one attempt. Its name is made of template, which names no
-// single message.
-func (c *Consumer) span(ctx context.Context, template string, m Message) (context.Context, trace.Span) {
-	//nolint:spancheck // the caller ends it
-	return telemetry.Start(ctx, "process "+template, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
-		attribute.String("messaging.system", "nats"),
-		attribute.String("messaging.operation.name", "process"),
-		attribute.String("messaging.operation.type", "process"),
-		attribute.String("messaging.destination.name", m.Stream),
-		attribute.String("messaging.destination.template", template),
-		attribute.String("messaging.consumer.group.name", c.group.Name),
-	))
+// spanning begins the spans of the attempts at one kind of message. Their name and
+// attributes say nothing about a single message.
+type spanning struct {
+	name    string
+	options []trace.SpanStartOption
+}
+
+// spannings returns those of a group, by event type; that of whole messages is under
+// the empty type.
+func spannings(g Group, all handlers) map[string]spanning {
+	spans := make(map[string]spanning, len(all.byType)+1)
+	of := func(template string) spanning {
+		return spanning{name: "process " + template, options: []trace.SpanStartOption{
+			trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+				attribute.String("messaging.system", "nats"),
+				attribute.String("messaging.operation.name", "process"),
+				attribute.String("messaging.operation.type", "process"),
+				attribute.String("messaging.destination.name", g.Stream),
+				attribute.String("messaging.destination.template", template),
+				attribute.String("messaging.consumer.group.name", g.Name),
+			),
+		}}
+	}
+	spans[""] = of(g.Name)
+	for eventType := range all.byType {
+		spans[eventType] = of(eventType)
+	}
+	return spans
+}
+
+func (s spanning) start(ctx context.Context) (context.Context, trace.Span) {
+	return telemetry.Start(ctx, s.name, s.options...) //nolint:spancheck // the caller ends it
 }
 
 func end(span trace.Span, err error) {
@@ -78,6 +131,15 @@ func end(span trace.Span, err error) {
 		span.SetStatus(codes.Error, "handler failed")
 	}
 	span.End()
+}
+
+// fromEvent is [telemetry.FromEvent], which has to look at an event that has a trace
+// alone.
+func fromEvent(ctx context.Context, e event.Event) context.Context {
+	if e.TraceParent == "" {
+		return ctx
+	}
+	return telemetry.FromEvent(ctx, e)
 }
 
 // causedBy returns a context whose log lines belong to the story of the message.

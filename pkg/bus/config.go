@@ -18,7 +18,8 @@ type Config struct {
 	// is not genuine is acknowledged and forgotten, because the owner of the stream
 	// takes care of it. An error is retried like a handler's. For a history stream it
 	// is the Read method of an eventstore Reader. Default: [event.Decode], and what it
-	// refuses becomes a dead letter.
+	// refuses becomes a dead letter; so does a due timer under another subject than its
+	// own.
 	Read func(ctx context.Context, msg jetstream.Msg) (e event.Event, genuine bool, err error)
 	// Key names the lane of a message: one key is handled in order, one at a time. It
 	// is asked for each delivery and must be quick.

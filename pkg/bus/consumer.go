@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -21,25 +20,40 @@ type Consumer struct {
 	handlers handlers
 	invalid  error // what Start says about the handlers
 
+	giveUp   func(context.Context, DeadLetter) error // stores the letter of a message that is given up
+	redriven *Consumer                               // of the group's redriven letters; nil when it takes none
+
 	source  jetstream.Consumer
+	state   jetstream.KeyValue // see StateBucket
 	ackWait time.Duration
 	pull    *puller
+	spans   map[string]spanning // by event type
 
+	spawn      func()             // starts a worker
 	cancelRun  context.CancelFunc // ends the handlers' context, when draining runs out of time
-	slots      chan struct{}      // one for each running handler
 	stopping   chan struct{}      // closed when no further handler may start
+	over       chan struct{}      // closed when stopped and nothing of it runs any more
 	ended      chan struct{}      // closed when the background goroutines have to go
 	lapsed     chan struct{}      // nudges supervise: look at the consumer now
 	background sync.WaitGroup
 
-	mu       sync.Mutex
-	started  bool
-	stopped  bool
-	held     map[uint64]*item // by stream sequence
-	lanes    map[string]*lane
-	idle     chan struct{} // closed when stopped and the last lane has ended
+	mu      sync.Mutex
+	started bool
+	stopped bool
+	rested  bool             // over is closed
+	held    map[uint64]*item // by stream sequence
+	dispatcher
+	acks     acks
 	gate     gate
+	limbo    []*item // delivered, and not yet known what to make of it
 	settled  recent
+	parked   parked
+	position position // as recorded last
+	latest   uint64   // highest stream sequence delivered
+	declared jetstream.ConsumerConfig
+	missed   int    // how often the consumer was not there
+	moved    bool   // the consumer's deliveries were numbered anew
+	skipped  error  // what the group lost for ever
 	last     uint64 // consumer sequence of the latest delivery
 	trouble  error  // why no messages come
 	shutFrom time.Time
@@ -48,25 +62,43 @@ type Consumer struct {
 // Consume returns a consumer of g that runs the handlers. Nothing happens before
 // Start.
 func Consume(js jetstream.JetStream, g Group, cfg Config, list ...Handler) *Consumer {
-	all, err := newHandlers(list)
+	all, err := newHandlers(js, g.Name, list)
 	g = g.withDefaults()
-	return &Consumer{
-		js: js, group: g, cfg: cfg.withDefaults(), handlers: all, invalid: err,
-		slots: make(chan struct{}, g.Concurrency), stopping: make(chan struct{}), ended: make(chan struct{}),
-		lapsed: make(chan struct{}, 1), idle: make(chan struct{}),
-		held: make(map[uint64]*item), lanes: make(map[string]*lane), gate: newGate(),
+	if g.Stream == TimerStream && cfg.Read == nil {
+		cfg.Read = readDue
 	}
+	if g.Stream == DeadLetterStream && g.Order == Park {
+		g.Order = Hold // what is redriven is what was parked
+	}
+	c := &Consumer{
+		js: js, group: g, cfg: cfg.withDefaults(), handlers: all, invalid: err,
+		stopping: make(chan struct{}), over: make(chan struct{}), ended: make(chan struct{}),
+		lapsed: make(chan struct{}, 1), held: make(map[uint64]*item),
+	}
+	c.lanes = make(map[string]*lane)
+	c.work = sync.NewCond(&c.mu)
+	c.gate = newGate(c.regate)
+	c.spans = spannings(g, all)
+	c.giveUp = func(ctx context.Context, letter DeadLetter) error { return PublishDeadLetter(ctx, js, letter) }
+	if g.Redrive {
+		c.redriven = newRedriven(js, g, c.cfg, all)
+	}
+	return c
 }
 
 // Start binds to the durable consumer and begins to handle. It fails when the
 // consumer is absent, when its configuration cannot keep what this package promises,
-// or when it does not deliver exactly the types that have handlers. A consumer is
-// started once. ctx bounds Start alone.
+// or when it does not deliver exactly the types that have handlers. A consumer that
+// was made anew since the group last ran is moved to where the group was. If that
+// cannot be right, nothing is handled and Health says why, with [ErrPosition], until an
+// operator removes the key position.<stream>.<group> from [StateBucket]: then the
+// group begins where its consumer stands. A consumer is started once. ctx bounds Start
+// alone.
 func (c *Consumer) Start(ctx context.Context) error {
 	if err := c.start(ctx); err != nil {
 		return fmt.Errorf("group %s on stream %s: %w", c.group.Name, c.group.Stream, err)
 	}
-	return nil
+	return c.startRedriven(ctx)
 }
 
 func (c *Consumer) start(ctx context.Context) error {
@@ -77,8 +109,20 @@ func (c *Consumer) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("bind to the consumer: %w", err)
 	}
-	info := source.CachedInfo()
-	if err := c.check(info.Config); err != nil {
+	if err := c.check(source.CachedInfo().Config); err != nil {
+		return err
+	}
+	if c.state, err = openState(ctx, c.js); err != nil {
+		return err
+	}
+	c.source = source
+	info, err := c.locate(ctx)
+	astray := errors.Is(err, ErrPosition)
+	if err != nil && !astray {
+		return err
+	}
+	wrong := err
+	if err := c.loadParked(ctx); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -87,16 +131,23 @@ func (c *Consumer) start(ctx context.Context) error {
 		return errors.New("a consumer is started once")
 	}
 	c.started = true
-	c.source, c.ackWait = source, info.Config.AckWait
+	c.ackWait = info.Config.AckWait
 	c.settled = newRecent(max(info.Config.MaxAckPending, pullBatch))
 	c.last, c.shutFrom = info.Delivered.Consumer, time.Now()
-	c.gate.assess(info, c.held)
+	c.assess(info)
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	c.cancelRun, c.spawn = cancel, func() { go c.worker(run) }
+	c.alarm = stoppedTimer(c.ring)
+	c.acks.linger = stoppedTimer(c.lingered)
+	c.pace = newPace(c.group, func() {
+		c.mu.Lock()
+		c.wake()
+		c.mu.Unlock()
+	})
 	c.mu.Unlock()
 
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	c.cancelRun = cancel
 	c.pull = newPuller(c.js, info.Config, c.group.Stream)
-	c.pull.deliver, c.pull.trouble = func(msg *nats.Msg) { c.receive(run, msg) }, c.fail
+	c.pull.deliver, c.pull.trouble = c.receive, c.fail
 	if err := c.pull.start(); err != nil {
 		cancel()
 		c.mu.Lock()
@@ -104,9 +155,21 @@ func (c *Consumer) start(ctx context.Context) error {
 		c.mu.Unlock()
 		return err
 	}
+	if astray {
+		c.fail(wrong)
+	} else {
+		c.pull.restart()
+	}
 	c.background.Go(func() { c.supervise(run) })
 	c.background.Go(c.keepAlive)
 	return nil
+}
+
+// stoppedTimer returns a timer that calls f once it is reset.
+func stoppedTimer(f func()) *time.Timer {
+	t := time.AfterFunc(time.Hour, f)
+	t.Stop()
+	return t
 }
 
 // check tells what is wrong with the durable consumer's configuration.
@@ -120,12 +183,17 @@ func (c *Consumer) check(cfg jetstream.ConsumerConfig) error {
 		return errors.New("the consumer has no max_ack_pending, so nothing bounds what is held in memory")
 	case cfg.HeadersOnly:
 		return errors.New("the consumer delivers headers only")
+	case c.group.Order == Any && cfg.PriorityPolicy == jetstream.PriorityPolicyPinned:
+		return errors.New("the consumer is pinned to one client, so its messages are not shared")
 	case c.handlers.message != nil:
 		return nil
 	}
 	filters := cfg.FilterSubjects
 	if cfg.FilterSubject != "" {
 		filters = []string{cfg.FilterSubject}
+	}
+	if c.group.Stream == TimerStream {
+		return c.checkDue(filters)
 	}
 	unhandled := []string{}
 	delivered := make(map[string]bool, len(filters))
@@ -150,86 +218,4 @@ func (c *Consumer) check(cfg jetstream.ConsumerConfig) error {
 		return fmt.Errorf("the consumer's filters are not the handled types: no handler for %v, no filter for %v", unhandled, undelivered)
 	}
 	return nil
-}
-
-// receive takes what the server delivers, in the order of delivery.
-func (c *Consumer) receive(ctx context.Context, msg *nats.Msg) {
-	d, err := newDelivery(c.js.Conn(), msg)
-	if err != nil {
-		c.fail(err)
-		return
-	}
-	sequence := d.meta.Sequence.Stream
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if d.meta.Sequence.Consumer != c.last+1 {
-		c.shut()
-	}
-	c.last = d.meta.Sequence.Consumer
-	if it, ok := c.held[sequence]; ok {
-		it.delivery = d
-		return
-	}
-	c.gate.received(sequence)
-	if d.meta.NumDelivered > 1 && c.settled.has(sequence) {
-		if err := d.Ack(); err != nil {
-			c.setTrouble(err)
-		}
-		return
-	}
-	it := &item{
-		delivery: d, received: time.Now(),
-		prior: min(int(min(d.meta.NumDelivered, 1<<20))-1, c.group.MaxAttempts/2),
-		message: Message{
-			Subject: msg.Subject, Header: msg.Header, Data: msg.Data,
-			Stream: d.meta.Stream, Sequence: sequence, Time: d.meta.Timestamp.UTC(),
-		},
-	}
-	c.held[sequence] = it
-	if !c.stopped {
-		c.enqueue(ctx, it)
-	}
-}
-
-// enqueue puts it into its lane. The caller holds mu.
-func (c *Consumer) enqueue(ctx context.Context, it *item) {
-	key := c.cfg.Key(it.message)
-	l, ok := c.lanes[key]
-	if !ok {
-		l = &lane{key: key}
-		c.lanes[key] = l
-	}
-	l.insert(it)
-	if !ok {
-		go c.work(ctx, l)
-	}
-}
-
-// shut closes the gate and asks supervise to find out what is missing. The caller
-// holds mu.
-func (c *Consumer) shut() {
-	if !c.gate.shut {
-		c.shutFrom = time.Now()
-	}
-	c.gate.close()
-	c.nudge()
-}
-
-func (c *Consumer) nudge() {
-	select {
-	case c.lapsed <- struct{}{}:
-	default:
-	}
-}
-
-// fail notes why messages stopped coming and asks supervise to look after it.
-func (c *Consumer) fail(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.setTrouble(err)
-}
-
-func (c *Consumer) setTrouble(err error) {
-	c.trouble = err
-	c.nudge()
 }

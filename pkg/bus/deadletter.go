@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,13 +44,48 @@ type DeadLetter struct {
 	Header   nats.Header
 	Data     []byte
 
-	FirstAt time.Time // the first failure
-	LastAt  time.Time // the failure that decided
+	FirstAt  time.Time // the first failure
+	LastAt   time.Time // the failure that decided
+	StoredAt time.Time // when Stream stored the message; zero when that is not known
+
+	// Redrives is how often the message was handled anew and failed again. Attempts
+	// counts all attempts, and Earlier has the failures before this one, the oldest
+	// first; of many only the latest are kept.
+	Redrives int
+	Earlier  []Failure
 
 	// Truncated says what had to be left out, because the message did not fit beside
 	// what is told about it: "headers", or "data" when Header is left out and Data is
 	// cut. Empty: nothing.
 	Truncated string
+
+	// Position is the letter's own sequence in the stream of dead letters. A
+	// [Letterbox] sets it; it is 0 otherwise.
+	Position uint64
+}
+
+// Failure is what a letter said before it was redriven.
+type Failure struct {
+	At       time.Time
+	Reason   Reason
+	Attempts int // all up to then
+	Error    string
+}
+
+const (
+	mostEarlier         = 10
+	longestEarlierError = 256
+)
+
+// renewed returns the letter of a message that was redriven and failed again.
+func (d DeadLetter) renewed(failure DeadLetter) DeadLetter {
+	before := Failure{At: d.LastAt, Reason: d.Reason, Attempts: d.Attempts, Error: cut(d.Error, longestEarlierError)}
+	d.Earlier = append(slices.Clone(d.Earlier), before)
+	d.Earlier = d.Earlier[max(0, len(d.Earlier)-mostEarlier):]
+	d.Redrives++
+	d.Attempts += failure.Attempts
+	d.Reason, d.Error, d.LastAt = failure.Reason, failure.Error, failure.LastAt
+	return d
 }
 
 // What the server says of a message or of headers that are too large for the stream.
@@ -68,13 +104,11 @@ const smallestLetter = 4 << 10
 // The message's own headers are stored under other names, so that none of them acts
 // on the stream of dead letters; [ParseDeadLetter] gives them back to the letter.
 func PublishDeadLetter(ctx context.Context, js jetstream.JetStream, d DeadLetter) error {
-	d.ID = event.DeriveID(d.Consumer, d.Stream, strconv.FormatUint(d.Sequence, 10))
-	subject := letterSubject(d.Consumer, d.Subject)
+	d.ID = d.deriveID()
 	dedupe := d.Consumer + "." + d.Stream + "." + strconv.FormatUint(d.Sequence, 10)
 	for limit := int(js.Conn().MaxPayload()); ; limit /= 2 {
 		header, data := encodeLetter(d, limit)
-		msg := &nats.Msg{Subject: subject, Header: header, Data: data}
-		_, err := js.PublishMsg(ctx, msg, jetstream.WithMsgID(dedupe), jetstream.WithExpectStream(DeadLetterStream))
+		_, err := storeLetter(ctx, js, &nats.Msg{Subject: letterSubject(d.Consumer, d.Subject), Header: header, Data: data}, dedupe)
 		if err == nil {
 			return nil
 		}
@@ -82,6 +116,17 @@ func PublishDeadLetter(ctx context.Context, js jetstream.JetStream, d DeadLetter
 			return fmt.Errorf("publish dead letter %s: %w", d.ID, err)
 		}
 	}
+}
+
+// deriveID returns the id of the letter of d's message in d's group.
+func (d DeadLetter) deriveID() string {
+	return event.DeriveID(d.Consumer, d.Stream, strconv.FormatUint(d.Sequence, 10))
+}
+
+// storeLetter publishes a message to the stream of dead letters; within the duplicate
+// window only the first with the id dedupe is stored.
+func storeLetter(ctx context.Context, js jetstream.JetStream, m *nats.Msg, dedupe string) (*jetstream.PubAck, error) {
+	return js.PublishMsg(ctx, m, jetstream.WithMsgID(dedupe), jetstream.WithExpectStream(DeadLetterStream))
 }
 
 func tooLarge(err error) bool {

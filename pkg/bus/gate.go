@@ -11,10 +11,10 @@ type gate struct {
 	counted uint64 // missing counts the pending messages up to here
 	missing int    // pending messages that we do not hold
 	floor   uint64 // all messages up to here are settled
-	changed chan struct{}
+	changed func() // more may be admitted than before
 }
 
-func newGate() gate { return gate{shut: true, changed: make(chan struct{})} }
+func newGate(changed func()) gate { return gate{shut: true, changed: changed} }
 
 // close shuts the gate until the next assessment finds nothing missing.
 func (g *gate) close() { g.shut, g.known = true, false }
@@ -55,16 +55,11 @@ func (g *gate) assess(info *jetstream.ConsumerInfo, held map[uint64]*item) {
 	}
 	if g.floor != info.AckFloor.Stream {
 		g.floor = info.AckFloor.Stream
-		g.notify()
+		g.changed()
 	}
 }
 
 func (g *gate) open() {
 	g.shut = false
-	g.notify()
-}
-
-func (g *gate) notify() {
-	close(g.changed)
-	g.changed = make(chan struct{})
+	g.changed()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/event"
 )
@@ -18,6 +19,7 @@ type Handler struct {
 	eventType string // empty: whole messages
 	event     func(context.Context, event.Event) error
 	message   func(context.Context, Message) error
+	kept      time.Duration // with an inbox, how long an event is remembered there
 }
 
 // On handles the events of type T, whose wire name it takes from T. Data that does
@@ -62,7 +64,7 @@ type handlers struct {
 	message func(context.Context, Message) error
 }
 
-func newHandlers(list []Handler) (handlers, error) {
+func newHandlers(js jetstream.JetStream, group string, list []Handler) (handlers, error) {
 	all := handlers{byType: make(map[string]func(context.Context, event.Event) error, len(list))}
 	for _, h := range list {
 		switch {
@@ -70,11 +72,16 @@ func newHandlers(list []Handler) (handlers, error) {
 			if len(list) > 1 {
 				return handlers{}, errors.New("a handler of whole messages stands alone in its group")
 			}
+			if h.kept > 0 {
+				return handlers{}, errors.New("a handler of whole messages has no events to record")
+			}
 			all.message = h.message
 		case h.event == nil:
 			return handlers{}, errors.New("the zero Handler handles nothing: make handlers with On and OnMessage")
 		case all.byType[h.eventType] != nil:
 			return handlers{}, fmt.Errorf("event type %s has two handlers", h.eventType)
+		case h.kept > 0:
+			all.byType[h.eventType] = inbox{js: js, group: group, kept: h.kept, run: h.event}.handle
 		default:
 			all.byType[h.eventType] = h.event
 		}

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/textproto"
@@ -26,7 +27,17 @@ const (
 	letterOriginal  = "Dead-Letter-Subject"
 	letterFirstAt   = "Dead-Letter-First-At"
 	letterLastAt    = "Dead-Letter-Last-At"
+	letterStoredAt  = "Dead-Letter-Stored-At"
 	letterTruncated = "Dead-Letter-Truncated"
+	letterRedrives  = "Dead-Letter-Redrives"
+
+	// letterEarlier has the failures before the last redrive, one a value, the oldest
+	// first: time, reason, attempts and error, with a space between.
+	letterEarlier = "Dead-Letter-Earlier"
+
+	// letterPosition stands in a redrive message and names the letter it is about, by
+	// its sequence in the stream of dead letters.
+	letterPosition = "Dead-Letter-Position"
 
 	// letterEncoded has the original headers that would not survive as they are, each
 	// as a percent-encoded name=value.
@@ -37,18 +48,25 @@ const (
 )
 
 const (
+	absent         = "-" // stands for an empty time or reason of an earlier failure
 	longestError   = 1 << 10
 	largestHeaders = 60 << 10 // a stream takes 64 KiB of headers
 	headerOverhead = 256      // what publishing adds
 )
 
 // encodeLetter returns the wire form of d, cut so that it takes at most limit bytes:
-// the original headers first, then the data.
+// first what went before, then the original headers, then the data.
 func encodeLetter(d DeadLetter, limit int) (nats.Header, []byte) {
-	whole := letterHead(d)
-	addOriginal(whole, d.Header)
-	if size := headerSize(whole); size <= largestHeaders && size+len(d.Data) <= limit {
-		return whole, d.Data
+	for {
+		whole := letterHead(d)
+		addOriginal(whole, d.Header)
+		if size := headerSize(whole); size <= largestHeaders && size+len(d.Data) <= limit {
+			return whole, d.Data
+		}
+		if len(d.Earlier) == 0 {
+			break
+		}
+		d.Earlier = nil
 	}
 	d.Truncated = "headers"
 	head := letterHead(d)
@@ -73,13 +91,40 @@ func letterHead(d DeadLetter) nats.Header {
 		{letterOriginal, d.Subject},
 		{letterFirstAt, formatTime(d.FirstAt)},
 		{letterLastAt, formatTime(d.LastAt)},
+		{letterStoredAt, formatTime(d.StoredAt)},
 		{letterTruncated, d.Truncated},
 	} {
 		if x.value != "" {
 			h[x.name] = []string{x.value}
 		}
 	}
+	if d.Redrives > 0 {
+		h[letterRedrives] = []string{strconv.Itoa(d.Redrives)}
+	}
+	for _, f := range d.Earlier {
+		h[letterEarlier] = append(h[letterEarlier], formatFailure(f))
+	}
 	return h
+}
+
+func formatFailure(f Failure) string {
+	at, reason := cmp.Or(formatTime(f.At), absent), cmp.Or(string(f.Reason), absent)
+	return strings.TrimSpace(at + " " + reason + " " + strconv.Itoa(f.Attempts) + " " + oneLine(f.Error))
+}
+
+func parseFailure(s string) (Failure, error) {
+	parts := append(strings.SplitN(s, " ", 4), "", "", "")
+	for i := range 2 {
+		if parts[i] == absent {
+			parts[i] = ""
+		}
+	}
+	at, err := parseTime(parts[0])
+	if err != nil {
+		return Failure{}, err
+	}
+	attempts, err := strconv.Atoi(parts[2])
+	return Failure{At: at, Reason: Reason(parts[1]), Attempts: attempts, Error: parts[3]}, err
 }
 
 func addOriginal(h, original nats.Header) {
@@ -124,14 +169,18 @@ func headerSize(h nats.Header) int {
 // bytes.
 func oneLine(s string) string {
 	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "?"), unicode.IsControl), " ")
-	if len(s) > longestError {
-		cut := longestError
-		for !utf8.RuneStart(s[cut]) {
-			cut--
-		}
-		s = s[:cut]
+	return strings.TrimSpace(cut(s, longestError))
+}
+
+// cut returns s, which is UTF-8, or what of it fits into size bytes.
+func cut(s string, size int) string {
+	if len(s) <= size {
+		return s
 	}
-	return strings.TrimSpace(s)
+	for size > 0 && !utf8.RuneStart(s[size]) {
+		size--
+	}
+	return s[:size]
 }
 
 func formatTime(t time.Time) string {
@@ -162,11 +211,22 @@ func ParseDeadLetter(header nats.Header, data []byte) (DeadLetter, error) {
 	if d.Sequence, err = strconv.ParseUint(header.Get(letterSequence), 10, 64); err != nil {
 		return DeadLetter{}, fmt.Errorf("%w: %s: %w", ErrNotALetter, letterSequence, err)
 	}
-	if d.FirstAt, err = parseTime(header.Get(letterFirstAt)); err != nil {
-		return DeadLetter{}, fmt.Errorf("%w: %s: %w", ErrNotALetter, letterFirstAt, err)
+	for name, at := range map[string]*time.Time{letterFirstAt: &d.FirstAt, letterLastAt: &d.LastAt, letterStoredAt: &d.StoredAt} {
+		if *at, err = parseTime(header.Get(name)); err != nil {
+			return DeadLetter{}, fmt.Errorf("%w: %s: %w", ErrNotALetter, name, err)
+		}
 	}
-	if d.LastAt, err = parseTime(header.Get(letterLastAt)); err != nil {
-		return DeadLetter{}, fmt.Errorf("%w: %s: %w", ErrNotALetter, letterLastAt, err)
+	if redrives := header.Get(letterRedrives); redrives != "" {
+		if d.Redrives, err = strconv.Atoi(redrives); err != nil {
+			return DeadLetter{}, fmt.Errorf("%w: %s: %w", ErrNotALetter, letterRedrives, err)
+		}
+	}
+	for _, line := range header[letterEarlier] {
+		failure, err := parseFailure(line)
+		if err != nil {
+			return DeadLetter{}, fmt.Errorf("%w: %s: %w", ErrNotALetter, letterEarlier, err)
+		}
+		d.Earlier = append(d.Earlier, failure)
 	}
 	d.Header, err = originalHeader(header)
 	return d, err

@@ -51,12 +51,27 @@ func RetryAfter(d time.Duration, err error) error {
 
 type attemptKey struct{}
 
-type attempt struct{ n, max int }
+// attempt is the context of one attempt.
+type attempt struct {
+	context.Context //nolint:containedctx // it is one
+
+	n, max int
+}
+
+// Value answers [Attempt]; everything else comes from what it is based on.
+func (a *attempt) Value(key any) any {
+	if _, ok := key.(attemptKey); ok {
+		return a
+	}
+	return a.Context.Value(key)
+}
 
 // Attempt returns which attempt at the message the handler's context belongs to,
 // from 1, and how many there are before it becomes a dead letter. Outside a handler
 // both are 0.
 func Attempt(ctx context.Context) (n, most int) {
-	a, _ := ctx.Value(attemptKey{}).(attempt)
-	return a.n, a.max
+	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+		return a.n, a.max
+	}
+	return 0, 0
 }

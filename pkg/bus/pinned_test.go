@@ -2,9 +2,11 @@ package bus_test
 
 import (
 	"context"
+	"reflect"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/bus"
@@ -45,4 +47,57 @@ func TestPinnedTakeOver(t *testing.T) {
 		}
 	}
 	w.settled(t, 41)
+}
+
+// A process that stands by is well, however long the active one keeps a failing
+// message back.
+func TestStandbyIsHealthy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *jetstream.ConsumerConfig) {
+		c.PriorityPolicy, c.PriorityGroups, c.PinnedTTL = jetstream.PriorityPolicyPinned, []string{"active"}, time.Minute
+		c.AckWait = 100 * time.Millisecond
+	})
+	tried := make(chan struct{}, 1000)
+	g := group
+	g.MaxAttempts = 1000
+	failing := bus.On(func(context.Context, event.Of[placed]) error {
+		tried <- struct{}{}
+		return errFlaky
+	})
+	startGroup(t, w.js, g, bus.Config{}, failing)
+	place(t, w.js, "o-1", 1)
+	receive(t, tried, 1)
+	second := startGroup(t, w.js, g, bus.Config{}, failing)
+	for range 20 { // attempts of the active one, up to 40 ms apart
+		receive(t, tried, 1)
+		if err := second.Health(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A message of a pinned consumer is as it was published, although the server delivers
+// it with a header of its own, and whatever an outsider writes there.
+func TestPinnedMessagesAreAsTheyWere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, everything, func(c *jetstream.ConsumerConfig) {
+		c.PriorityPolicy, c.PriorityGroups, c.PinnedTTL = jetstream.PriorityPolicyPinned, []string{"active"}, time.Second
+	})
+	got := make(chan bus.Message, 10)
+	start(t, w.js, bus.Config{}, bus.OnMessage(func(_ context.Context, m bus.Message) error {
+		got <- m
+		return nil
+	}))
+	headers := []nats.Header{nil, {"x": {"1"}}, {"Nats-Pin-Id": {"forged"}}, {"Nats-Pin-Id": {"a", "b"}, "y": {"2"}}}
+	for _, h := range headers {
+		if _, err := w.js.PublishMsg(t.Context(), &nats.Msg{Subject: "order.what", Header: h}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, m := range receive(t, got, len(headers)) {
+		if !reflect.DeepEqual(m.Header, headers[i]) {
+			t.Errorf("message %d has the headers %v, not %v", i, m.Header, headers[i])
+		}
+	}
+	w.settled(t, uint64(len(headers)))
 }

@@ -16,6 +16,7 @@ const (
 	pullBatch     = 500
 	pullExpires   = 30 * time.Second
 	pullHeartbeat = 5 * time.Second
+	leastSilence  = 3 * time.Second
 )
 
 // puller asks a consumer for messages and keeps asking. It is here, and not nats.go's
@@ -27,10 +28,11 @@ type puller struct {
 	nc      *nats.Conn
 	subject string // where requests go
 	group   string // priority group, when the consumer has one
+	pinned  bool   // the consumer serves one client of the group at a time
 	batch   int
 	expires time.Duration
-	deliver func(*nats.Msg)
-	trouble func(error) // requests ended; call restart when they make sense again
+	deliver func(*nats.Msg, time.Time) // with the time it arrived
+	trouble func(error)                // requests ended; call restart when they make sense again
 
 	inbox  string
 	sub    *nats.Subscription
@@ -53,16 +55,8 @@ type pullRequest struct {
 }
 
 func newPuller(js jetstream.JetStream, c jetstream.ConsumerConfig, stream string) *puller {
-	options := js.Options()
-	prefix := jetstream.DefaultAPIPrefix
-	switch {
-	case options.APIPrefix != "":
-		prefix = strings.TrimSuffix(options.APIPrefix, ".") + "."
-	case options.Domain != "":
-		prefix = "$JS." + options.Domain + ".API."
-	}
 	p := &puller{
-		nc: js.Conn(), subject: prefix + "CONSUMER.MSG.NEXT." + stream + "." + c.Durable,
+		nc: js.Conn(), subject: apiPrefix(js) + "CONSUMER.MSG.NEXT." + stream + "." + c.Durable,
 		batch: min(pullBatch, c.MaxAckPending), expires: pullExpires, closed: make(chan struct{}),
 	}
 	if c.MaxRequestBatch > 0 {
@@ -74,10 +68,13 @@ func newPuller(js jetstream.JetStream, c jetstream.ConsumerConfig, stream string
 	if len(c.PriorityGroups) > 0 {
 		p.group = c.PriorityGroups[0]
 	}
+	if p.pinned = c.PriorityPolicy == jetstream.PriorityPolicyPinned; p.pinned && c.PinnedTTL > 0 { // each request renews the pin
+		p.expires = min(p.expires, c.PinnedTTL/2)
+	}
 	return p
 }
 
-// start subscribes and sends the first request.
+// start subscribes. The first request is that of restart.
 func (p *puller) start() error {
 	p.inbox = p.nc.NewInbox()
 	sub, err := p.nc.Subscribe(p.inbox+".*", p.receive)
@@ -86,7 +83,6 @@ func (p *puller) start() error {
 	}
 	sub.SetClosedHandler(func(string) { close(p.closed) })
 	p.sub = sub
-	p.restart()
 	return nil
 }
 
@@ -105,14 +101,15 @@ func (p *puller) restart() {
 	}
 }
 
-// silent reports whether not even a heartbeat came for two of its intervals.
+// silent reports whether not even a heartbeat came for two of its intervals, and for
+// longer than a busy machine may take.
 func (p *puller) silent() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Since(p.heard) > 2*p.heartbeat()
+	return time.Since(p.heard) > max(2*p.heartbeat(), leastSilence)
 }
 
-func (p *puller) heartbeat() time.Duration { return min(pullHeartbeat, p.expires/3) }
+func (p *puller) heartbeat() time.Duration { return min(pullHeartbeat, p.expires/2) }
 
 // ask tops up what is expected once it is below half a batch. The caller holds mu.
 func (p *puller) ask() error {
@@ -137,10 +134,11 @@ func (p *puller) ask() error {
 func (p *puller) receive(msg *nats.Msg) {
 	var err error
 	if strings.HasPrefix(msg.Reply, ackPrefix) {
-		p.deliver(msg)
+		pin, now := p.takePin(msg), time.Now()
+		p.deliver(msg, now)
 		p.mu.Lock()
-		p.heard = time.Now()
-		if pin := msg.Header.Get("Nats-Pin-Id"); p.group != "" && pin != "" {
+		p.heard = now
+		if pin != "" {
 			p.pin = pin
 		}
 		p.expected = max(p.expected-1, 0)
@@ -152,6 +150,26 @@ func (p *puller) receive(msg *nats.Msg) {
 	if err != nil {
 		p.trouble(err)
 	}
+}
+
+// takePin returns the pin that the server has put at the end of the headers of a
+// message from a pinned consumer, and leaves the message as it was published.
+func (p *puller) takePin(msg *nats.Msg) string {
+	const header = "Nats-Pin-Id"
+	values := msg.Header[header]
+	if !p.pinned || len(values) == 0 {
+		return ""
+	}
+	last := len(values) - 1
+	switch {
+	case last > 0:
+		msg.Header[header] = values[:last]
+	case len(msg.Header) > 1:
+		delete(msg.Header, header)
+	default:
+		msg.Header = nil
+	}
+	return values[last]
 }
 
 // hear takes word from the server about a request.

@@ -154,6 +154,23 @@ func (w *world) settled(t *testing.T, sequence uint64) {
 	})
 }
 
+// acked waits until, of the messages up to sequence, all are delivered and as many are
+// acknowledged as count says.
+func (w *world) acked(t *testing.T, sequence uint64, count func() int) {
+	t.Helper()
+	eventually(t, func() string {
+		consumer, err := w.js.Consumer(t.Context(), "ORDERS", group.Name)
+		if err != nil {
+			return err.Error()
+		}
+		info := consumer.CachedInfo()
+		if info.Delivered.Stream < sequence || int(info.Delivered.Stream)-info.NumAckPending != count() {
+			return "what was handled is not acknowledged"
+		}
+		return ""
+	})
+}
+
 // letters waits for n dead letters and returns them.
 func (w *world) letters(t *testing.T, n int) []bus.DeadLetter {
 	t.Helper()

@@ -3,6 +3,7 @@ package bus
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -17,11 +18,19 @@ const grace = 2 * time.Second
 // server, which can give it to a successor at once. When Stop returns nil, no handler
 // runs and every acknowledgement has reached the server.
 func (c *Consumer) Stop(ctx context.Context) error {
+	redriven := c.stopRedriven(ctx)
+	return errors.Join(c.stop(ctx), <-redriven)
+}
+
+func (c *Consumer) stop(ctx context.Context) error {
 	c.mu.Lock()
 	running := c.started && !c.stopped
 	c.stopped = true
 	if running {
 		close(c.stopping)
+		c.work.Broadcast()
+		c.alarm.Stop()
+		c.pace.stop()
 		c.rest()
 	}
 	c.mu.Unlock()
@@ -46,7 +55,10 @@ func (c *Consumer) finish(ctx context.Context) error {
 	if err := c.pull.drain(); err == nil {
 		await(late, c.pull.closed)
 	}
-	await(late, c.idle)
+	await(late, c.over)
+	c.mu.Lock()
+	c.flushAcks()
+	c.mu.Unlock()
 	c.cancelRun()
 	close(c.ended)
 	c.background.Wait()
@@ -55,6 +67,9 @@ func (c *Consumer) finish(ctx context.Context) error {
 	defer done()
 	if err := c.js.Conn().FlushWithContext(flush); err != nil {
 		return fmt.Errorf("flush acknowledgements: %w", err)
+	}
+	if err := c.keepPosition(flush); err != nil && !errors.Is(err, errDisplaced) {
+		c.cfg.Log.WarnContext(ctx, "position not recorded", "group", c.group.Name, "error", err)
 	}
 	if running > 0 {
 		return fmt.Errorf("%d handlers did not end: %w", running, context.Cause(ctx))
@@ -82,6 +97,7 @@ func (c *Consumer) giveBack() (running int) {
 		}
 		rest = append(rest, it)
 	}
+	rest = append(rest, c.limbo...)
 	slices.SortFunc(rest, func(a, b *item) int { return cmp.Compare(a.sequence(), b.sequence()) })
 	for _, it := range rest {
 		if it.delivery.Nak() != nil {

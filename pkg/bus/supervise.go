@@ -42,7 +42,7 @@ func (c *Consumer) supervise(ctx context.Context) {
 			c.mu.Unlock()
 		}
 		if c.examine(ctx) {
-			wait = c.pull.heartbeat()
+			wait = pullHeartbeat
 		} else {
 			wait = min(2*wait, recheckMost)
 		}
@@ -57,22 +57,41 @@ func (c *Consumer) examine(ctx context.Context) bool {
 	trouble, shut := c.trouble, c.gate.shut
 	c.mu.Unlock()
 	if trouble == nil && !shut {
-		return true
+		err := c.keepPosition(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.fail(err)
+		}
+		return err == nil
+	}
+	if shut {
+		if err := c.loadParked(ctx); err != nil {
+			c.mu.Lock()
+			c.trouble = err
+			c.mu.Unlock()
+			return false
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
-	info, err := c.source.Info(ctx)
-	if err == nil {
-		err = c.check(info.Config)
-	}
+	info, err := c.locate(ctx)
 	c.mu.Lock()
+	if errors.Is(err, ErrPosition) {
+		c.forsake()
+	} else if err == nil && trouble != nil && errors.Is(trouble, ErrPosition) && len(c.held) > 0 {
+		err = trouble // handlers still work on messages of the stream that is gone
+	}
 	if err != nil {
-		c.trouble = fmt.Errorf("look at the consumer: %w", err)
+		c.trouble = err
 		c.mu.Unlock()
 		return false
 	}
+	if c.moved {
+		c.moved, c.last = false, info.Delivered.Consumer
+		c.gate.close()
+	}
 	c.trouble = nil
-	c.gate.assess(info, c.held)
+	c.admitLimbo()
+	c.assess(info)
 	open, stopped := !c.gate.shut, c.stopped
 	c.mu.Unlock()
 	if trouble != nil && !stopped {
@@ -117,8 +136,10 @@ func (c *Consumer) heldFor(then time.Time) []*delivery {
 }
 
 // Health returns nil, or what keeps messages from being handled now: the server or
-// the consumer cannot be reached, a predecessor's messages are awaited for longer
-// than they should take, or a message has failed several times and holds up its lane.
+// the consumer cannot be reached, the group's position is not of the stream
+// ([ErrPosition]), a predecessor's messages are awaited for longer than they should
+// take, or a message has failed several times and holds up its lane. Messages that
+// were removed before the group got to them are told as long as the process runs.
 func (c *Consumer) Health() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,8 +150,11 @@ func (c *Consumer) Health() error {
 		return fmt.Errorf("group %s: not connected to NATS", c.group.Name)
 	case c.trouble != nil:
 		return fmt.Errorf("group %s: %w", c.group.Name, c.trouble)
-	case c.gate.shut && time.Since(c.shutFrom) > 2*c.ackWait:
+	case c.gate.shut && len(c.held) > 0 && time.Since(c.shutFrom) > 2*c.ackWait: // with nothing in hand it is standing by
 		return fmt.Errorf("group %s: waiting for %d messages that were delivered elsewhere", c.group.Name, max(c.gate.missing, 0))
+	}
+	if c.skipped != nil {
+		return fmt.Errorf("group %s: %w", c.group.Name, c.skipped)
 	}
 	var worst *item
 	stuck := 0
@@ -147,5 +171,5 @@ func (c *Consumer) Health() error {
 		return fmt.Errorf("group %s: %d messages keep failing, the oldest is %s (sequence %d): %w",
 			c.group.Name, stuck, worst.message.Subject, worst.sequence(), worst.lastError)
 	}
-	return nil
+	return c.redrivenHealth()
 }

@@ -6,118 +6,54 @@ import (
 	"time"
 )
 
-const (
-	letterTimeout = 5 * time.Second
-	termTimeout   = 2 * time.Second
-)
-
-// work handles what a lane holds, one message after the other, until it is empty or
-// the consumer stops.
-func (c *Consumer) work(ctx context.Context, l *lane) {
-	for it := c.next(l); it != nil; it = c.next(l) {
-		err := c.attempt(ctx, it)
-		<-c.slots
-		c.conclude(ctx, l, it, err)
-	}
-}
-
-// next waits until the first message of the lane may be handled and returns it with
-// a slot taken, or nil when the lane is over.
-func (c *Consumer) next(l *lane) *item {
-	slot := false
-	for {
-		it, wait, changed := c.ready(l, slot)
-		if it != nil && slot || it == nil && wait == 0 && changed == nil {
-			return it
-		}
-		if slot {
-			<-c.slots
-			slot = false
-		}
-		switch {
-		case it != nil:
-			select {
-			case c.slots <- struct{}{}:
-				slot = true
-			case <-c.stopping:
-			}
-		case changed != nil:
-			select {
-			case <-changed:
-			case <-c.stopping:
-			}
-		default:
-			timer := time.NewTimer(wait)
-			select {
-			case <-timer.C:
-			case <-c.stopping:
-				timer.Stop()
-			}
-		}
-	}
-}
-
-// ready looks at the first message of the lane. It returns the message when it may be
-// handled, marked as running if a slot is there; else how long its backoff lasts or
-// what will change when the gate does; and nothing at all when the lane is over, which
-// it then ends.
-func (c *Consumer) ready(l *lane, slot bool) (it *item, wait time.Duration, changed <-chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stopped || len(l.queue) == 0 {
-		delete(c.lanes, l.key)
-		if slot {
-			<-c.slots
-		}
-		c.rest()
-		return nil, 0, nil
-	}
-	first := l.queue[0]
-	if wait := time.Until(first.notBefore); wait > 0 {
-		return nil, wait, nil
-	}
-	if !c.gate.admits(first.sequence()) {
-		return nil, 0, c.gate.changed
-	}
-	first.running = slot
-	return first, 0, nil
-}
-
-// rest announces that a stopped consumer has no lane left. The caller holds mu.
-func (c *Consumer) rest() {
-	if c.stopped && len(c.lanes) == 0 {
-		close(c.idle)
-	}
-}
-
-// conclude does what the handler's result asks for.
-func (c *Consumer) conclude(ctx context.Context, l *lane, it *item, err error) {
+// handle runs the handler on a message that take returned, and does what its result
+// asks for. The caller holds mu, which is released meanwhile.
+func (c *Consumer) handle(ctx context.Context, l *lane, it *item) {
+	c.keepBack()
+	d := it.delivery
+	c.mu.Unlock()
+	err := c.attempt(ctx, it, d)
 	if err == nil {
 		err = c.erase(ctx, it)
 	}
-	switch {
-	case err == nil:
-		c.settle(l, it, true)
-		return
-	case ctx.Err() != nil: // the attempt was cut short
-		c.release(it)
+	if err == nil && it.suspect {
+		c.clear(ctx, it)
+	}
+	if err != nil {
+		c.conclude(ctx, l, it, err)
+		c.mu.Lock()
 		return
 	}
 	c.mu.Lock()
-	it.failures++
-	it.lastError = err
+	c.acknowledge(it.delivery)
+	c.settle(l, it)
+}
+
+// conclude does what a failed attempt asks for: it is made again later, or the
+// message becomes a dead letter.
+func (c *Consumer) conclude(ctx context.Context, l *lane, it *item, err error) {
+	if ctx.Err() != nil { // the attempt was cut short
+		c.takeBack(ctx, it)
+		c.mu.Lock()
+		c.release(l, it)
+		c.mu.Unlock()
+		return
+	}
 	now := time.Now().UTC()
+	if postponed, ok := errors.AsType[*postponeError](err); ok {
+		c.retry(l, it, now.Add(c.group.MaxBackoff), postponed)
+		return
+	}
+	c.mu.Lock()
+	it.lastError = err
 	if it.firstAt.IsZero() {
 		it.firstAt = now
 	}
+	reason, over := c.verdict(it, err)
 	attempts, failures := it.prior+it.failures, it.failures
 	c.mu.Unlock()
-	if drop, ok := errors.AsType[*dropError](err); ok {
-		c.bury(ctx, l, it, drop.reason, now, attempts)
-		return
-	}
-	if attempts >= c.group.MaxAttempts {
-		c.bury(ctx, l, it, ReasonAttempts, now, attempts)
+	if over {
+		c.bury(ctx, l, it, reason, now)
 		return
 	}
 	wait := c.group.backoff(failures)
@@ -126,89 +62,55 @@ func (c *Consumer) conclude(ctx context.Context, l *lane, it *item, err error) {
 	}
 	c.cfg.Log.WarnContext(causedBy(ctx, it), "handler failed, will retry", "group", c.group.Name, "subject", it.message.Subject,
 		"sequence", it.sequence(), "attempt", attempts, "wait", wait, "error", err)
+	c.retry(l, it, now.Add(wait), nil)
+}
+
+// verdict counts a failure and tells whether it is the last one, and why. The caller
+// holds mu.
+func (c *Consumer) verdict(it *item, err error) (reason Reason, over bool) {
+	if errors.Is(err, errExhausted) {
+		return ReasonAttempts, true
+	}
+	drop, dropped := errors.AsType[*dropError](err)
+	if dropped && drop.reason == ReasonParked {
+		return ReasonParked, true
+	}
+	it.failures++
+	if dropped {
+		return drop.reason, true
+	}
+	return ReasonAttempts, it.prior+it.failures >= c.group.MaxAttempts
+}
+
+// retry lets the message be tried again at the time given. trouble is what kept the
+// attempt from beginning.
+func (c *Consumer) retry(l *lane, it *item, at time.Time, trouble error) {
 	c.mu.Lock()
-	it.notBefore, it.running = now.Add(wait), false
+	it.notBefore = at
+	if trouble != nil {
+		c.setTrouble(trouble)
+	}
+	c.release(l, it)
 	c.mu.Unlock()
 }
 
-func (c *Consumer) release(it *item) {
-	c.mu.Lock()
-	it.running = false
-	c.mu.Unlock()
+// takeBack corrects the record of an attempt at a suspect that this process itself
+// cut short.
+func (c *Consumer) takeBack(ctx context.Context, it *item) {
+	if !it.suspect {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	if err := c.recordAttempts(ctx, it, 0); err != nil {
+		c.cfg.Log.WarnContext(ctx, "attempt not taken back", "group", c.group.Name, "sequence", it.sequence(), "error", err)
+	}
 }
 
-// settle forgets a message that is done with and acknowledges it, unless the server
-// knows already. The acknowledgement is not confirmed, which would cost a round trip
-// for each message: if it gets lost, the message comes again and [recent] knows it.
-func (c *Consumer) settle(l *lane, it *item, acknowledge bool) {
-	c.mu.Lock()
-	d := it.delivery
+// settle forgets a message that the server was told, or is about to be told, to
+// forget. The caller holds mu.
+func (c *Consumer) settle(l *lane, it *item) {
 	l.remove(it)
 	delete(c.held, it.sequence())
 	c.settled.add(it.sequence())
-	c.mu.Unlock()
-	if !acknowledge {
-		return
-	}
-	if err := d.Ack(); err != nil {
-		c.fail(err)
-	}
-}
-
-// bury stores the dead letter of a message, however long that takes, and then gives
-// the message up.
-func (c *Consumer) bury(ctx context.Context, l *lane, it *item, reason Reason, now time.Time, attempts int) {
-	ctx = causedBy(ctx, it)
-	letter := DeadLetter{
-		Consumer: c.group.Name, Reason: reason, Error: it.lastError.Error(), Attempts: attempts,
-		Stream: it.message.Stream, Sequence: it.sequence(), Subject: it.message.Subject,
-		Header: it.message.Header, Data: it.message.Data, FirstAt: it.firstAt, LastAt: now,
-	}
-	for tries := 1; ; tries++ {
-		err := c.publish(ctx, letter)
-		if err == nil {
-			err = c.erase(ctx, it)
-		}
-		if err == nil {
-			break
-		}
-		c.cfg.Log.ErrorContext(ctx, "dead letter cannot be stored, will retry", "group", c.group.Name,
-			"subject", it.message.Subject, "sequence", it.sequence(), "error", err)
-		c.mu.Lock()
-		it.failures, it.lastError = max(it.failures, stuckAfter), err
-		c.mu.Unlock()
-		timer := time.NewTimer(c.group.backoff(tries))
-		select {
-		case <-timer.C:
-		case <-c.stopping:
-			timer.Stop()
-			c.release(it)
-			return
-		}
-	}
-	c.cfg.Log.ErrorContext(ctx, "message became a dead letter", "group", c.group.Name, "subject", it.message.Subject,
-		"sequence", it.sequence(), "attempts", attempts, "reason", string(reason), "error", letter.Error)
-	c.terminate(ctx, it, reason)
-	c.settle(l, it, false)
-}
-
-func (c *Consumer) publish(ctx context.Context, letter DeadLetter) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), letterTimeout)
-	defer cancel()
-	return PublishDeadLetter(ctx, c.js, letter)
-}
-
-// terminate gives the message up and waits until the server knows, which an ordinary
-// acknowledgement does not: after a restart nothing here remembers the message, so a
-// lost answer would run the failing handler all over again. If the confirmation does
-// not come, the letter is safe all the same, and a repeat has its id.
-func (c *Consumer) terminate(ctx context.Context, it *item, reason Reason) {
-	c.mu.Lock()
-	d := it.delivery
-	c.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), termTimeout)
-	defer cancel()
-	if err := d.confirm(ctx, ackTerm+" "+string(reason)); err != nil {
-		c.fail(err)
-	}
+	c.release(l, it)
 }
