@@ -14,9 +14,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/app"
+	"sluice/services/deadletter"
 	"sluice/services/gateway"
 	"sluice/services/notification"
 	"sluice/services/order"
+	"sluice/services/registry"
 	"sluice/services/user"
 	"sluice/streams"
 )
@@ -26,8 +28,8 @@ func main() {
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 	os.Exit(app.Main(ctx, app.Program{
-		Name: "sluice", Version: "0.1.0", Setup: setUp,
-		Services: []app.Service{user.Service, order.Service, notification.Service, gateway.Service},
+		Name: "sluice", Version: "0.1.0", Setup: setUp, Groups: streams.Groups(),
+		Services: []app.Service{user.Service, order.Service, notification.Service, deadletter.Service, registry.Service, gateway.Service},
 	}))
 }
 

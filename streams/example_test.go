@@ -28,8 +28,15 @@ func ExampleLoad() {
 	// ORDERS [order.*.* order.*.*.*]
 	// ORDERS_INTAKE [order.*]
 	// DEADLETTERS [deadletter.>]
+	// KV_reactions [$KV.reactions.>]
 	// KV_schemas [$KV.schemas.>]
+	// TIMERS [timer.>]
 	// reads USERS
+	// DEADLETTERS → order-due-redrive
+	// DEADLETTERS → order-intake-redrive
+	// DEADLETTERS → order-timers-redrive
 	// ORDERS → order-guard
+	// ORDERS → order-timers
 	// ORDERS_INTAKE → order-intake
+	// TIMERS → order-due
 }

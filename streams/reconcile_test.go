@@ -50,6 +50,7 @@ func TestHarmlessChangesAreApplied(t *testing.T) {
 		"ack_wait":             func(_ *jetstream.StreamConfig, c *jetstream.ConsumerConfig) { c.AckWait = time.Minute },
 		"max_ack_pending":      func(_ *jetstream.StreamConfig, c *jetstream.ConsumerConfig) { c.MaxAckPending = 7 },
 		"consumer description": func(_ *jetstream.StreamConfig, c *jetstream.ConsumerConfig) { c.Description = "other" },
+		"pinned for longer":    func(_ *jetstream.StreamConfig, c *jetstream.ConsumerConfig) { c.PinnedTTL *= 2 },
 		"consumer metadata": func(_ *jetstream.StreamConfig, c *jetstream.ConsumerConfig) {
 			c.Metadata = map[string]string{"team": "a"}
 		},
@@ -116,12 +117,34 @@ func TestOperatorsSettingsStay(t *testing.T) {
 	}
 }
 
+func unpin(c *jetstream.ConsumerConfig) {
+	c.PriorityPolicy, c.PriorityGroups, c.PinnedTTL = jetstream.PriorityPolicyNone, nil, 0
+}
+
+// A consumer that all clients shared may be pinned to one of them.
+func TestSharedConsumerBecomesPinned(t *testing.T) {
+	t.Parallel()
+	js := natstest.Start(t).JetStream(t)
+	shared := oneStream(t)
+	unpin(&shared.Consumers[0].Config)
+	mustReconcile(t, js, shared)
+	want := oneStream(t)
+	mustReconcile(t, js, want)
+	if got := consumerConfig(t, js, "USERS", "user-guard"); !equalConsumer(got, want.Consumers[0].Config) {
+		t.Errorf("\n got %+v\nwant %+v", got, want.Consumers[0].Config)
+	}
+	if _, err := reconcile(t, js, shared); err == nil {
+		t.Error("a pinned consumer became shared")
+	}
+}
+
 // A new filter holds from the consumer's position on: what was handled is not
 // handled again, and older messages are not dug up.
 func TestFilterChangeKeepsThePosition(t *testing.T) {
 	t.Parallel()
 	js := natstest.Start(t).JetStream(t)
 	set := oneStream(t)
+	unpin(&set.Consumers[0].Config)
 	set.Consumers[0].Config.FilterSubject = "user.created.*"
 	mustReconcile(t, js, set)
 	publish := func(subject string) {

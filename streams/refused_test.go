@@ -71,6 +71,9 @@ func TestChangesThatCouldLoseSomethingAreRefused(t *testing.T) {
 		{"max_waiting", "512", "1", cc(func(c *jetstream.ConsumerConfig) { c.MaxWaiting = 1 })},
 		{"inactive_threshold", "0", "60000000000", cc(func(c *jetstream.ConsumerConfig) { c.InactiveThreshold = time.Minute })},
 		{"headers_only", "false", "true", cc(func(c *jetstream.ConsumerConfig) { c.HeadersOnly = true })},
+		{"priority_policy", `"pinned_client"`, `"overflow"`, cc(func(c *jetstream.ConsumerConfig) {
+			c.PriorityPolicy, c.PinnedTTL = jetstream.PriorityPolicyOverflow, 3*time.Second
+		})},
 		{"mem_storage", "false", "true", cc(func(c *jetstream.ConsumerConfig) { c.MemoryStorage = true })},
 	} {
 		t.Run(row.setting+" "+row.wanted, func(t *testing.T) {

@@ -52,6 +52,11 @@ var consumerRules = map[string]rule{
 	"max_ack_pending": follow,
 	"num_replicas":    atLeast,
 	"pause_until":     leave,
+
+	// One client of several at a time: a consumer may begin to, and its order with it.
+	"priority_policy":  pin,
+	"priority_groups":  follow,
+	"priority_timeout": follow,
 }
 
 // follow takes the file's value, whatever it is.
@@ -66,6 +71,12 @@ func atLeast(is, want jsontext.Value) (jsontext.Value, bool) {
 		return is, true
 	}
 	return want, true
+}
+
+// pin lets a consumer that all clients share become one that is pinned to one of them.
+func pin(is, want jsontext.Value) (jsontext.Value, bool) {
+	shared := value[string](is) == "" || value[string](is) == "none"
+	return want, shared && value[string](want) == "pinned_client"
 }
 
 func switchOn(_, want jsontext.Value) (jsontext.Value, bool) { return want, value[bool](want) }

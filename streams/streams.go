@@ -19,18 +19,29 @@
 // full intake gets an error instead of an ack. A handler whose dead letter is not
 // accepted holds its message, and the messages of the same key behind it, until
 // there is room again: nothing is lost, and the handler's health says so.
+//
+// TIMERS has no bound of its own, because a server only lets a stream with schedules
+// discard its oldest messages when full, which here would be timers. Give the account
+// a limit instead: then no timer is set until there is room, and its handler's health
+// says so. What was due meanwhile comes after a restart of the server or a step-down
+// of the stream's leader. Nobody but services should be permitted to publish on timer.>, as such a
+// stream can be rolled up by whoever publishes to it.
 package streams
 
-import "sluice/pkg/eventstore"
+import (
+	"sluice/pkg/bus"
+	"sluice/pkg/eventstore"
+)
 
 // Histories: the streams that hold the events of one kind of aggregate.
 var (
 	Users         = eventstore.Stream{Name: "USERS", Entity: "user"}
 	Orders        = eventstore.Stream{Name: "ORDERS", Entity: "order"}
 	Notifications = eventstore.Stream{Name: "NOTIFICATIONS", Entity: "notification"}
+	Services      = eventstore.Stream{Name: "SERVICES", Entity: "service"}
 )
 
-// KV buckets. Each but the last belongs to one service, and nobody else reads it.
+// KV buckets. Each but the last two belongs to one service, and nobody else reads it.
 const (
 	BucketUsers             = "users"              // read model of the user service
 	BucketOrders            = "orders"             // read model of the order service
@@ -38,8 +49,12 @@ const (
 	BucketOrderUsers        = "order-users"        // the order service's replica of users
 	BucketNotifications     = "notifications"      // read model of the notification service
 	BucketNotificationUsers = "notification-users" // the notification service's replica of users
+	BucketServices          = "services"           // read model of the registry
+	BucketServiceSnapshots  = "service-snapshots"  // states of services with long histories
+	BucketServiceChecks     = "service-checks"     // when the registry checked which instance, and which replica checks
 	BucketPasswords         = "passwords"          // the user service's password hashes
 	BucketUserKeys          = "user-keys"          // the user service's own keys
+	BucketReactions         = bus.StateBucket      // what all services' groups of handlers must remember
 	BucketSchemas           = "schemas"            // JSON Schemas of all services' events, for everybody
 )
 

@@ -18,7 +18,7 @@ import (
 	"sluice/streams"
 )
 
-var owners = []string{"user", "order", "notification"}
+var owners = []string{"user", "order", "notification", "registry"}
 
 func load(t *testing.T, owners ...string) streams.Set {
 	t.Helper()
@@ -70,9 +70,28 @@ func TestServerReportsWhatTheFilesSay(t *testing.T) {
 func TestHistoriesAreWhatTheStoreNeeds(t *testing.T) {
 	t.Parallel()
 	set := load(t, owners...)
-	for _, s := range []eventstore.Stream{streams.Users, streams.Orders, streams.Notifications} {
+	for _, s := range []eventstore.Stream{streams.Users, streams.Orders, streams.Notifications, streams.Services} {
 		if got, want := declared(t, set, s.Name), eventstore.HistoryConfig(s); !equalStream(got, want) {
 			t.Errorf("%s\n got %+v\nwant %+v", s.Name, got, want)
+		}
+	}
+}
+
+func TestStateOfGroupsIsWhatTheBusNeeds(t *testing.T) {
+	t.Parallel()
+	got, want := declared(t, load(t), "KV_"+streams.BucketReactions), bus.StateBucketConfig()
+	if !equalStream(got, want) {
+		t.Errorf("\n got %+v\nwant %+v", got, want)
+	}
+}
+
+// One replica of a service at a time handles what is in order.
+func TestGroupsInOrderArePinned(t *testing.T) {
+	t.Parallel()
+	for _, c := range load(t, owners...).Consumers {
+		pinned := c.Config.PriorityPolicy == jetstream.PriorityPolicyPinned && c.Config.PinnedTTL > 0 && len(c.Config.PriorityGroups) == 1
+		if !pinned && c.Stream != streams.DeadLetters {
+			t.Errorf("consumer %s of %s is not pinned", c.Config.Durable, c.Stream)
 		}
 	}
 }
@@ -82,7 +101,7 @@ func TestReadModelsAreWhatProjectionsNeed(t *testing.T) {
 	set := load(t, owners...)
 	for _, bucket := range []string{
 		streams.BucketUsers, streams.BucketOrders, streams.BucketOrderUsers,
-		streams.BucketNotifications, streams.BucketNotificationUsers,
+		streams.BucketNotifications, streams.BucketNotificationUsers, streams.BucketServices,
 	} {
 		got, want := declared(t, set, "KV_"+bucket), projection.BucketConfig(bucket)
 		if bucket == streams.BucketUsers || bucket == streams.BucketNotificationUsers { // they hold names
@@ -99,8 +118,15 @@ func TestEveryGroupHasItsConsumer(t *testing.T) {
 	t.Parallel()
 	groups := []bus.Group{
 		streams.UserIntake, streams.OrderIntake,
-		streams.UserGuard, streams.OrderGuard, streams.NotificationGuard,
+		streams.UserGuard, streams.OrderGuard, streams.NotificationGuard, streams.RegistryGuard,
 		streams.NotificationUsers, streams.NotificationOrders, streams.UserErasure,
+		streams.OrderTimers, streams.OrderDue,
+	}
+	for _, g := range slices.Clone(groups) {
+		if g.Redrive {
+			consumer, _ := bus.RedriveConsumer(g.Name)
+			groups = append(groups, bus.Group{Stream: bus.DeadLetterStream, Name: consumer})
+		}
 	}
 	set := load(t, owners...)
 	for _, g := range groups {
@@ -115,6 +141,23 @@ func TestEveryGroupHasItsConsumer(t *testing.T) {
 	}
 }
 
+// Dead letters can be redriven unless they are those of a guard, which deletes what it
+// gives up.
+func TestRedriveConsumersFilterOnTheirGroup(t *testing.T) {
+	t.Parallel()
+	for _, c := range load(t, owners...).Consumers {
+		group, ok := strings.CutSuffix(c.Config.Durable, "-redrive")
+		if name, filter := bus.RedriveConsumer(group); ok && (c.Config.Name != name || c.Config.FilterSubject != filter || c.Stream != streams.DeadLetters) {
+			t.Errorf("consumer %s of %s filters on %s", c.Config.Name, c.Stream, c.Config.FilterSubject)
+		}
+	}
+	for _, guard := range []bus.Group{streams.UserGuard, streams.OrderGuard, streams.NotificationGuard, streams.RegistryGuard} {
+		if guard.Redrive {
+			t.Errorf("%s takes redriven letters", guard.Name)
+		}
+	}
+}
+
 func TestBucketsOpenAsBuckets(t *testing.T) {
 	t.Parallel()
 	js := natstest.Start(t).JetStream(t)
@@ -122,7 +165,8 @@ func TestBucketsOpenAsBuckets(t *testing.T) {
 	mustReconcile(t, js, set)
 	buckets := []string{
 		streams.BucketUsers, streams.BucketOrders, streams.BucketOrderSnapshots, streams.BucketOrderUsers, streams.BucketNotifications,
-		streams.BucketNotificationUsers, streams.BucketPasswords, streams.BucketUserKeys, streams.BucketSchemas,
+		streams.BucketNotificationUsers, streams.BucketPasswords, streams.BucketUserKeys, streams.BucketSchemas, streams.BucketReactions,
+		streams.BucketServices, streams.BucketServiceSnapshots, streams.BucketServiceChecks,
 	}
 	for _, name := range buckets {
 		kv, err := js.KeyValue(t.Context(), name)
@@ -169,7 +213,8 @@ func TestForeignHistoryIsCreatedAndThenLeftAlone(t *testing.T) {
 func TestOwnerWithoutFilesHasThePlatformOnly(t *testing.T) {
 	t.Parallel()
 	set := load(t, "gateway")
-	if len(set.Streams) != 2 || set.Streams[0].Name != streams.DeadLetters || set.Streams[1].Name != "KV_"+streams.BucketSchemas || len(set.Consumers) != 0 {
+	if len(set.Streams) != 4 || set.Streams[0].Name != streams.DeadLetters || set.Streams[1].Name != "KV_"+streams.BucketReactions ||
+		set.Streams[2].Name != "KV_"+streams.BucketSchemas || set.Streams[3].Name != bus.TimerStream || len(set.Consumers) != 0 {
 		t.Errorf("got %+v", set)
 	}
 }

@@ -43,6 +43,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"sluice/pkg/bus"
 	"sluice/pkg/telemetry"
 )
 
@@ -57,11 +58,16 @@ type Program struct {
 	// of its own; nil does nothing.
 	Setup func(ctx context.Context, js jetstream.JetStream, log *slog.Logger, services []string) error
 
+	// Groups are the groups of handlers that the configuration may change: see
+	// [Env.Group].
+	Groups []bus.Group
+
 	StopTimeout time.Duration // for draining all services together; default 20 s
 
 	Stdout, Stderr io.Writer
 	Args           []string // without the command's name; nil means os.Args[1:]
 	Getenv         func(string) string
+	Environ        []string // NAME=value, for settings; nil means os.Environ(), unless Getenv is set
 }
 
 // Service is one service by name. Run returns when ctx is done and its parts are
@@ -116,6 +122,9 @@ func (p Program) withDefaults() Program {
 	}
 	if p.Getenv == nil {
 		p.Getenv = os.Getenv
+		if p.Environ == nil {
+			p.Environ = os.Environ()
+		}
 	}
 	return p
 }

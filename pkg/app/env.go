@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"sluice/pkg/bus"
 	"sluice/pkg/endpoint"
 )
 
@@ -29,6 +30,15 @@ type Env struct {
 	SyncAlways bool
 
 	service *service
+}
+
+// Group returns g as the configuration has it: [groups.<name>] in the file, or
+// SLUICE_GROUPS_<NAME>_<SETTING> in the environment.
+func (e Env) Group(g bus.Group) bus.Group {
+	if configured, ok := e.service.supervisor.options.settings.Groups[g.Name]; ok {
+		return configured
+	}
+	return g
 }
 
 // Connect returns one more connection, named after the service and the purpose, that

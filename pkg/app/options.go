@@ -25,6 +25,7 @@ type options struct {
 	natsCreds   string
 	natsContext string
 	services    []string // in the program's order
+	settings    settings
 }
 
 // embeds tells whether the process runs its own NATS server.
@@ -32,8 +33,8 @@ func (o *options) embeds() bool { return o.natsURL == "" && o.natsCreds == "" &&
 
 func parseOptions(p Program) (options, error) {
 	var (
-		o    options
-		sync string
+		o          options
+		sync, file string
 	)
 	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -43,6 +44,8 @@ func parseOptions(p Program) (options, error) {
 	flags.StringVar(&sync, "sync", "2m", "what an acknowledged event survives: always (a power cut), or an `interval` of syncing to disk; say how a server elsewhere is set")
 	flags.StringVar(&o.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
 	flags.StringVar(&o.natsContext, "context", "", "`name` of the nats CLI context to connect with, instead of embedding a server")
+
+	flags.StringVar(&file, "config", "", "configuration `file`; else $SLUICE_CONFIG, else ./sluice.tsk if it is there")
 
 	names, err := parseInterspersed(flags, p.Args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -55,7 +58,10 @@ func parseOptions(p Program) (options, error) {
 	if err := errors.Join(o.setSync(sync), o.check()); err != nil {
 		return options{}, err
 	}
-	o.services, err = chooseServices(p.Services, names)
+	if o.services, err = chooseServices(p.Services, names); err != nil {
+		return options{}, err
+	}
+	o.settings, err = loadSettings(p, file)
 	return o, err
 }
 

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -10,40 +11,40 @@ import (
 // declared beside the stream's configuration; the consumer itself is created from
 // there, and [Consumer.Start] checks it.
 type Group struct {
-	Stream string // the stream that is read
-	Name   string // the durable consumer; it names the dead letters too
+	Stream string `config:"-"` // the stream that is read
+	Name   string `config:"-"` // the durable consumer; it names the dead letters too
 
 	// Redrive lets the group's dead letters be redriven (see [Letterbox]): they come
 	// back through a second durable consumer, [RedriveConsumer], to the same handlers,
 	// alone and out of the order of their lanes. Leave it off for a guard, which
 	// deletes what it gives up.
-	Redrive bool
+	Redrive bool `config:"-"`
 
 	// Order says what waits for what when a handler fails, and whether order matters at
 	// all. Default [Hold].
-	Order Order
+	Order Order `doc:"What waits for what when a handler fails: hold, go-on, park or any."`
 	// MaxAttempts is how often a message is tried before it becomes a dead letter.
 	// Deliveries to a predecessor count, but for no more than half of the attempts,
 	// since they tell only that the message was in its hands; attempts after that are
 	// recorded before they begin, so that a message that ends the process each time
 	// becomes a dead letter too. Default 8.
-	MaxAttempts int
+	MaxAttempts int `doc:"How often a message is tried before it becomes a dead letter; 0 is 8."`
 	// MinBackoff is the wait after the first failed attempt; it doubles with each
 	// further one, and a random quarter of it is taken off. Default 100 ms.
-	MinBackoff time.Duration
+	MinBackoff time.Duration `doc:"The wait after the first failed attempt, which doubles with each further one; 0 is 100ms."`
 	// MaxBackoff bounds the wait. Default 30 s.
-	MaxBackoff time.Duration
+	MaxBackoff time.Duration `doc:"The longest wait between attempts; 0 is 30s."`
 	// Concurrency is how many handlers run at once in one process. Default 16.
-	Concurrency int
+	Concurrency int `doc:"How many handlers run at once in one process; 0 is 16."`
 	// Rate is how many attempts may begin in a second, in one process. Default: as many
 	// as can.
-	Rate float64
+	Rate float64 `doc:"How many attempts may begin in a second in one process; 0 is as many as can."`
 	// Burst is how many attempts may begin at once after a pause, where Rate is set.
 	// Default 1.
-	Burst int
+	Burst int `doc:"How many attempts may begin at once after a pause, where rate is set; 0 is 1."`
 	// Timeout ends the context of an attempt that takes longer; what the handler
 	// returns then decides as always. Default: an attempt may take as long as it needs.
-	Timeout time.Duration
+	Timeout time.Duration `doc:"Ends the context of an attempt that takes longer; 0 is no limit."`
 }
 
 // Order is what a [Group] promises about the order of messages with one key.
@@ -74,13 +75,52 @@ func (o Order) String() string {
 	case Hold:
 		return "hold"
 	case GoOn:
-		return "go on"
+		return "go-on"
 	case Park:
 		return "park"
 	case Any:
 		return "any"
 	}
 	return fmt.Sprintf("Order(%d)", int(o))
+}
+
+// MarshalText returns the order's name.
+func (o Order) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText reads an order's name.
+func (o *Order) UnmarshalText(text []byte) error {
+	for known := range Any + 1 {
+		if known.String() == string(text) {
+			*o = known
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is none of %s, %s, %s and %s", text, Hold, GoOn, Park, Any)
+}
+
+// Validate reports every setting that makes no sense.
+func (g Group) Validate() error {
+	var errs []error
+	for _, s := range []struct {
+		name     string
+		negative bool
+	}{
+		{"max_attempts", g.MaxAttempts < 0},
+		{"min_backoff", g.MinBackoff < 0},
+		{"max_backoff", g.MaxBackoff < 0},
+		{"concurrency", g.Concurrency < 0},
+		{"rate", g.Rate < 0},
+		{"burst", g.Burst < 0},
+		{"timeout", g.Timeout < 0},
+	} {
+		if s.negative {
+			errs = append(errs, fmt.Errorf("%s is negative", s.name))
+		}
+	}
+	if d := g.withDefaults(); d.MinBackoff > d.MaxBackoff {
+		errs = append(errs, fmt.Errorf("min_backoff %s is longer than max_backoff %s", d.MinBackoff, d.MaxBackoff))
+	}
+	return errors.Join(errs...)
 }
 
 func (g Group) withDefaults() Group {

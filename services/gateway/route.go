@@ -60,16 +60,22 @@ func placeholders(path string) []string {
 
 func memberTypes(schema jsontext.Value) (map[string]string, error) {
 	var object struct {
-		Properties map[string]struct {
-			Type string `json:"type"`
-		} `json:"properties"`
+		Properties map[string]jsontext.Value `json:"properties"`
 	}
 	if err := json.Unmarshal(schema, &object); err != nil {
 		return nil, err
 	}
 	types := make(map[string]string, len(object.Properties))
-	for name, p := range object.Properties {
-		types[name] = p.Type
+	for name, schema := range object.Properties {
+		var member struct {
+			Type string `json:"type"`
+		}
+		if schema.Kind() == '{' { // true stands for any value
+			if err := json.Unmarshal(schema, &member); err != nil {
+				return nil, err
+			}
+		}
+		types[name] = member.Type
 	}
 	return types, nil
 }

@@ -5,8 +5,10 @@ import (
 	"slices"
 
 	"sluice/pkg/app"
+	"sluice/services/deadletter/deadletterapi"
 	"sluice/services/notification/notificationapi"
 	"sluice/services/order/orderapi"
+	"sluice/services/registry/registryapi"
 	"sluice/services/user/userapi"
 	"sluice/streams"
 )
@@ -17,7 +19,7 @@ var Service = app.Service{Name: "gateway", Run: run}
 func run(ctx context.Context, env app.Env) error {
 	g := New(Config{
 		Addr: env.HTTPAddr, Caller: env.Caller, Log: env.Log, Ready: env.Ready,
-		Routes: slices.Concat(userapi.Routes, orderapi.Routes, notificationapi.Routes),
+		Routes: slices.Concat(userapi.Routes, orderapi.Routes, notificationapi.Routes, deadletterapi.Routes, registryapi.Routes),
 		Intakes: map[string]string{
 			streams.Users.Entity:  streams.UserIntake.Stream,
 			streams.Orders.Entity: streams.OrderIntake.Stream,

@@ -50,16 +50,17 @@ func run(ctx context.Context, env app.Env) error {
 	return env.Run(ctx,
 		following,
 		replicating,
-		bus.Consume(env.JetStream, streams.NotificationGuard, bus.Config{Log: env.Log},
+		bus.Consume(env.JetStream, env.Group(streams.NotificationGuard), bus.Config{Log: env.Log},
 			aggregate.Guard(store, streams.NotificationGuard, env.Log)),
-		bus.Consume(env.JetStream, streams.NotificationUsers, bus.Config{Log: env.Log, Read: userStore.Reader().Read},
+		bus.Consume(env.JetStream, env.Group(streams.NotificationUsers), bus.Config{Log: env.Log, Read: userStore.Reader().Read},
 			bus.On(r.userCreated), bus.On(r.userErased)),
-		bus.Consume(env.JetStream, streams.NotificationOrders, bus.Config{Log: env.Log, Read: orderStore.Reader().Read},
+		bus.Consume(env.JetStream, env.Group(streams.NotificationOrders), bus.Config{Log: env.Log, Read: orderStore.Reader().Read},
 			bus.On(r.orderCreated)),
 		endpoint.Serve(nc, endpoint.ServiceConfig{
 			Name: env.Service, Version: env.Version, Description: "Notifications: mail to users about what happened", Log: env.Log,
 			Health: map[string]func() error{"read-model": following.Health, "replica-of-users": replicating.Health},
 		},
-			endpoint.Handle(notificationapi.List, h.list)),
+			append(projection.Endpoints(env.Service, following, replicating),
+				endpoint.Handle(notificationapi.List, h.list))...),
 	)
 }

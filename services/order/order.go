@@ -67,3 +67,23 @@ func step(e event.Data) (to orderapi.Status, from []orderapi.Status) {
 		return "", nil
 	}
 }
+
+// deadline returns when an order that was placed at that time has to be confirmed:
+// never, the zero time, when it does not say when it was placed or nothing is asked.
+func deadline(placed time.Time, timeout time.Duration) time.Time {
+	if placed.IsZero() || timeout == 0 {
+		return time.Time{}
+	}
+	return placed.Add(timeout)
+}
+
+// lapse decides what becomes of an order when somebody says at now that its time is
+// over: it is cancelled if it is still pending at its deadline, and otherwise nothing
+// happens.
+func lapse(o orderapi.Order, timeout time.Duration, now time.Time) ([]event.Data, error) {
+	due := deadline(o.CreatedAt, timeout)
+	if o.Status != orderapi.StatusPending || due.IsZero() || now.Before(due) {
+		return nil, nil
+	}
+	return move(o, orderapi.Cancelled{Transition: orderapi.Transition{OrderID: o.ID, Reason: "not confirmed in time", Timestamp: now}})
+}

@@ -108,3 +108,43 @@ func TestApplyKeepsWhatWasOrdered(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 }
+
+func TestLapse(t *testing.T) {
+	t.Parallel()
+	step := orderapi.Transition{OrderID: orderID, Timestamp: at(2)}
+	undated := placed()
+	undated.Timestamp = time.Time{}
+	created, confirmed := event.Data(placed()), event.Data(orderapi.Confirmed{Transition: step})
+	shipped, cancelled := event.Data(orderapi.Shipped{Transition: step}), event.Data(orderapi.Cancelled{Transition: step})
+	for name, c := range map[string]struct {
+		given   []event.Data
+		timeout time.Duration
+		now     time.Time
+		lapses  bool
+	}{
+		"pending, at its deadline":     {[]event.Data{created}, 10 * time.Minute, at(11), true},
+		"pending, long after":          {[]event.Data{created}, 10 * time.Minute, at(59), true},
+		"pending, before its deadline": {[]event.Data{created}, 10 * time.Minute, at(11).Add(-1), false},
+		"pending, no timeout":          {[]event.Data{created}, 0, at(59), false},
+		"pending since nobody knows":   {[]event.Data{undated}, 10 * time.Minute, at(59), false},
+		"confirmed":                    {[]event.Data{created, confirmed}, 10 * time.Minute, at(59), false},
+		"shipped":                      {[]event.Data{created, confirmed, shipped}, 10 * time.Minute, at(59), false},
+		"cancelled":                    {[]event.Data{created, cancelled}, 10 * time.Minute, at(59), false},
+		"no such order":                {nil, 10 * time.Minute, at(59), false},
+	} {
+		then, err := lapse(fold(c.given), c.timeout, c.now)
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+		case !c.lapses:
+			if len(then) > 0 {
+				t.Errorf("%s: %v", name, then)
+			}
+		default:
+			want := orderapi.Cancelled{Transition: orderapi.Transition{OrderID: orderID, Reason: "not confirmed in time", Timestamp: c.now}}
+			if len(then) != 1 || then[0] != event.Data(want) {
+				t.Errorf("%s: %v, not %v", name, then, want)
+			}
+		}
+	}
+}

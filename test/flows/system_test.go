@@ -23,9 +23,11 @@ import (
 
 	"sluice/pkg/app"
 	"sluice/pkg/natstest"
+	"sluice/services/deadletter"
 	"sluice/services/gateway"
 	"sluice/services/notification"
 	"sluice/services/order"
+	"sluice/services/registry"
 	"sluice/services/user"
 	"sluice/streams"
 )
@@ -57,7 +59,7 @@ func start(t *testing.T, env map[string]string) *system {
 			Setup: func(ctx context.Context, js jetstream.JetStream, log *slog.Logger, services []string) error {
 				return streams.Reconcile(ctx, js, log, services...)
 			},
-			Services: []app.Service{user.Service, order.Service, notification.Service, gateway.Service},
+			Services: []app.Service{user.Service, order.Service, notification.Service, deadletter.Service, registry.Service, gateway.Service},
 			Stdout:   stdout, Stderr: s.log,
 			Getenv: func(key string) string { return env[key] },
 			Args:   []string{"--http", "127.0.0.1:0", "--nats", "127.0.0.1:0", "--data", s.data, "--log-format", "json"},

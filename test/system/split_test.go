@@ -20,7 +20,7 @@ func TestServicesInTwoProcesses(t *testing.T) {
 	first := start(t, nil, "user", "--data", users)
 	rest := t.TempDir()
 	server := first.said(t, "NATS")
-	second := start(t, []string{"NATS_URL=" + server}, "order", "notification", "gateway", "--data", rest)
+	second := start(t, []string{"NATS_URL=" + server}, "order", "notification", "deadletter", "registry", "gateway", "--data", rest)
 	url := second.said(t, "HTTP")
 	must(t, http.StatusOK, http.MethodGet, url+"/readyz", nil, nil)
 	ada := wholeFlow(t, url, "ada", mailFolder(rest))
@@ -46,7 +46,7 @@ func TestServicesInTwoProcesses(t *testing.T) {
 func TestOrdersWithoutTheUserService(t *testing.T) {
 	t.Parallel()
 	server := []string{"NATS_URL=" + natstest.Start(t).URL()}
-	rest := start(t, server, "order", "notification", "gateway", "--data", t.TempDir())
+	rest := start(t, append([]string{"SLUICE_ORDER_USER_RECOVERY=100ms"}, server...), "order", "notification", "deadletter", "registry", "gateway", "--data", t.TempDir())
 	url := rest.said(t, "HTTP")
 	must(t, http.StatusServiceUnavailable, http.MethodPost, url+"/v1/users", registration("ada"), nil)
 
@@ -73,7 +73,7 @@ func TestOrdersWithoutTheUserService(t *testing.T) {
 
 	users = start(t, server, "user")
 	must(t, http.StatusOK, http.MethodGet, url+"/readyz", nil, nil)
-	a = must(t, http.StatusBadRequest, http.MethodPost, url+"/v1/orders", purchase(nobody, "unknown"), nil)
+	a = eventually(t, http.StatusBadRequest, http.MethodPost, url+"/v1/orders", purchase(nobody, "unknown"))
 	if got := read[problem](t, a); got.Detail != "User not found" {
 		t.Errorf("an unknown user's order: %s", a.body)
 	}

@@ -126,7 +126,7 @@ func TestBadStarts(t *testing.T) {
 		"mail folder is a file":  {args: []string{"--data", mute}, want: "notification: mail folder"},
 		"NATS_URL unreachable":   {env: []string{"NATS_URL=nats://user:secret@127.0.0.1:1"}, want: "connect to NATS at nats://user:xxxxx@127.0.0.1:1: "},
 		"NATS_URL is no server":  {env: []string{"NATS_URL=nats://" + taken.Addr().String()}, want: "connect to NATS at nats://" + taken.Addr().String() + ": "},
-		"unknown service":        {args: []string{"ordre"}, want: `there is no service "ordre"; there are user, order, notification, gateway`},
+		"unknown service":        {args: []string{"ordre"}, want: `there is no service "ordre"; there are user, order, notification, deadletter, registry, gateway`},
 		"unknown flag":           {args: []string{"--no-such-flag"}, want: "flag provided but not defined: -no-such-flag"},
 		"malformed SMTP_URL":     {env: []string{"SMTP_URL=mail.example.com"}, want: "notification: SMTP_URL is not like "},
 		"malformed MAIL_FROM":    {env: []string{"MAIL_FROM=nobody"}, want: "notification: MAIL_FROM is not an e-mail address"},

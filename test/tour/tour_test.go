@@ -63,6 +63,7 @@ func TestTour(t *testing.T) {
 		`"email":"ada@example.com"`,
 		"user.created.", "ce-id: x-1",
 		"Dead-Letter-Reason: dropped", "not an event",
+		`"consumer":"user-intake"`, `"data":"not an event"`,
 		".eml",
 		`"kind":"order_confirmation"`,
 	} {

@@ -23,6 +23,10 @@ var (
 		Service: "order", Name: "list", HTTP: "GET /v1/users/{user_id}/orders", Idempotent: true,
 		Description: "Lists the orders of one user, the newest first, page by page.",
 	}
+	Search = endpoint.Method[SearchRequest, ListResponse]{
+		Service: "order", Name: "search", HTTP: "GET /v1/orders", Idempotent: true,
+		Description: "Finds orders by status, user, time and total, the newest first, page by page.",
+	}
 	Confirm = endpoint.Method[TransitionRequest, Order]{
 		Service: "order", Name: "confirm", HTTP: "POST /v1/orders/{id}/confirm", Idempotent: true,
 		Description: "Accepts a pending order.",
@@ -47,7 +51,7 @@ var (
 
 // Routes are the specs of all endpoints.
 var Routes = []endpoint.Spec{
-	Create.Spec(), Get.Spec(), List.Spec(), Confirm.Spec(), Ship.Spec(), Deliver.Spec(), Cancel.Spec(), History.Spec(),
+	Create.Spec(), Get.Spec(), List.Spec(), Search.Spec(), Confirm.Spec(), Ship.Spec(), Deliver.Spec(), Cancel.Spec(), History.Spec(),
 }
 
 // Status is where an order is in its life.

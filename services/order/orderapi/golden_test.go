@@ -45,3 +45,17 @@ func TestSchemasStayReadable(t *testing.T) {
 	}
 	eventtest.CheckSchemas(t, orderapi.Events, "testdata")
 }
+
+// TestTimersStayReadable does the same for timers, which may be set in one release and
+// due in the next.
+func TestTimersStayReadable(t *testing.T) {
+	t.Parallel()
+	const folder = "testdata/timers"
+	lapsed := orderapi.Lapsed{OrderID: eventtest.SampleID, Timestamp: eventtest.SampleTime()}
+	if *update {
+		eventtest.WriteEvents(t, orderapi.Timers, folder, lapsed)
+		eventtest.WriteSchemas(t, orderapi.Timers, folder)
+	}
+	eventtest.CheckEvents(t, orderapi.Timers, folder, lapsed)
+	eventtest.CheckSchemas(t, orderapi.Timers, folder)
+}
