@@ -242,7 +242,7 @@ func (w *keyValueWriter) store(ctx context.Context) error {
 	switch {
 	case len(s.order) > maxWrites:
 		return w.split(ctx, s)
-	case s.chain && len(s.order) > 0 && !w.at.absent() && !w.cfg.Erases:
+	case s.chain && len(s.order) > 0 && !w.at.absent() && !w.cfg.Erases && s.next.Skipped == w.at.Skipped:
 		return w.storeChain(ctx, s)
 	default:
 		sequence, err := w.publish(ctx, s.order, s.writes, s.before, s.next)
@@ -255,7 +255,8 @@ func (w *keyValueWriter) store(ctx context.Context) error {
 // them, which is much faster than a batch. Each is stored only when nothing has
 // happened in the bucket since the one before it, so whatever is there of the chain is
 // there from its beginning. Each says how far the model is with it, for those who come
-// after a crash and find a checkpoint that has not been moved yet.
+// after a crash and find a checkpoint that has not been moved yet; the count of skipped
+// events is in the checkpoint alone, so a step that changes it goes as a batch.
 func (w *keyValueWriter) storeChain(ctx context.Context, s *sealed) error {
 	if !w.bucket.js.Conn().IsConnected() {
 		return errConnection
