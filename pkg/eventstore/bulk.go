@@ -174,6 +174,7 @@ func (im *importer) sendFast(ctx context.Context, events []event.Event) (trouble
 		im.next = info.State.LastSeq + 1
 	}
 	var (
+		pages  [2]draft                       // a message is sent when the next one is made
 		sent   = make([]int, 0, len(events))  // which event each message is
 		before = make([]Tail, 0, len(events)) // its aggregate's tail before it
 		done   = len(events)
@@ -185,7 +186,9 @@ func (im *importer) sendFast(ctx context.Context, events []event.Event) (trouble
 				continue
 			}
 			a, sequence := im.aggregate(e.Subject), im.next+uint64(len(sent))
-			message, linked, err := im.encode(ctx, e, a.tail)
+			page := &pages[len(sent)%len(pages)]
+			page.clear()
+			message, linked, err := im.encode(ctx, e, a.tail, page)
 			if err != nil { // what comes before it is stored first
 				failed, done = err, i
 				return
@@ -241,7 +244,7 @@ func (im *importer) sendSideBySide(ctx context.Context, events []event.Event) (t
 				continue
 			}
 			busy[e.Subject] = struct{}{}
-			message, link, err := im.encode(ctx, e, im.aggregate(e.Subject).tail)
+			message, link, err := im.encode(ctx, e, im.aggregate(e.Subject).tail, new(draft))
 			switch {
 			case err != nil && i == 0:
 				return nil, err
@@ -286,10 +289,11 @@ func (im *importer) sendWave(ctx context.Context, messages []*nats.Msg, linked [
 	return trouble, nil
 }
 
-// encode returns the message of e, which follows tail, and e with its links.
-func (im *importer) encode(ctx context.Context, e event.Event, tail Tail) (*nats.Msg, event.Event, error) {
+// encode returns the message of e, which follows tail and lies in d, and e with its
+// links.
+func (im *importer) encode(ctx context.Context, e event.Event, tail Tail, d *draft) (*nats.Msg, event.Event, error) {
 	link := []event.Event{e}
-	messages, err := im.store.encode(ctx, e.Subject, tail, link, new(draft))
+	messages, err := im.store.encode(ctx, e.Subject, tail, link, d)
 	if err != nil {
 		return nil, e, fmt.Errorf("%s %s: %w", im.store.stream.Entity, e.Subject, err)
 	}

@@ -50,9 +50,14 @@ func (p *drafts) putBack(d *draft) {
 	if len(d.sheets) > most {
 		return
 	}
+	d.clear()
+	p.pool.Put(d)
+}
+
+// clear makes room for other messages.
+func (d *draft) clear() {
 	for _, m := range d.messages {
 		m.Data = nil
 	}
 	d.messages = d.messages[:0]
-	p.pool.Put(d)
 }
