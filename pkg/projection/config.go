@@ -6,11 +6,17 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 )
 
 // Config tunes how a model follows its stream. The zero value is ready to use.
 type Config struct {
 	Log *slog.Logger // default slog.Default()
+	// Meters take position, lag, rate and rebuild of the model, in OpenTelemetry's way:
+	// sluice.projection.*, at the cost of a [Runner.Status] each time they are read.
+	// Default: the process's, which by default is nobody's.
+	Meters metric.MeterProvider
 
 	// ReadOnly watches what other processes fold and never folds.
 	ReadOnly bool
@@ -51,6 +57,9 @@ const (
 func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.Meters == nil {
+		c.Meters = otel.GetMeterProvider()
 	}
 	if c.StandBy <= 0 {
 		c.StandBy = 2 * time.Second

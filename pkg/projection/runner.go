@@ -169,6 +169,7 @@ func (r *Runner) Lag(ctx context.Context) (events uint64, err error) {
 func (r *Runner) run(ctx context.Context, failed chan<- error) {
 	defer close(r.done)
 	defer r.ended()
+	defer r.measure()()
 	if r.rebuilder != nil {
 		var looking sync.WaitGroup
 		defer looking.Wait()
