@@ -26,7 +26,7 @@ func (c *Consumer) acknowledge(d *delivery) {
 }
 
 // keepBack decides, before a handler begins that may take long, what becomes of the
-// acknowledgements. The caller holds mu, which is released meanwhile.
+// acknowledgements. The caller holds mu, which is released while they are sent.
 func (c *Consumer) keepBack() {
 	switch {
 	case len(c.acks.replies) >= ackBurst:

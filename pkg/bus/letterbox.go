@@ -26,7 +26,7 @@ var ErrNoLetter = errors.New("no such dead letter")
 // To find letters by id and to filter them it keeps an index in memory, about 120
 // bytes a letter, and brings it up to date with each call: two round trips to the
 // stream's leader when nothing is new. So the first call of a process reads all letters,
-// tens of thousands a second. The stream's limit on bytes bounds both.
+// which takes seconds for tens of thousands. The stream's limit on bytes bounds both.
 //
 // Of several letters of one message, which a crash at the wrong moment may leave, the
 // latest counts. What lies in the stream and is no letter, since somebody published it

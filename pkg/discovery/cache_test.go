@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+// TestAnswersServeForTheirTTL runs on a clock of its own, which goes on when everybody
+// waits.
 func TestAnswersServeForTheirTTL(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -19,7 +21,7 @@ func TestAnswersServeForTheirTTL(t *testing.T) {
 		c := newCache(time.Second, func(_ context.Context, _ string, k []string) ([]Instance, error) {
 			asked++
 			known = k
-			time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the bubble's clock: how long asking takes
+			<-time.After(10 * time.Millisecond) // how long asking takes
 			return []Instance{{Name: "order", ID: "a"}}, fails
 		})
 		get := func() error { _, err := c.get(t.Context(), "order"); return err }
@@ -36,15 +38,15 @@ func TestAnswersServeForTheirTTL(t *testing.T) {
 		if asked != 1 || len(known) != 0 {
 			t.Fatalf("eight callers asked %d times, knowing %v", asked, known)
 		}
-		time.Sleep(900 * time.Millisecond) //nolint:forbidigo // the bubble's clock
+		<-time.After(900 * time.Millisecond)
 		if err := get(); err != nil || asked != 1 {
 			t.Errorf("a fresh answer was not used: %d, %v", asked, err)
 		}
-		time.Sleep(200 * time.Millisecond) //nolint:forbidigo // the bubble's clock
+		<-time.After(200 * time.Millisecond)
 		if err := get(); err != nil || asked != 2 || len(known) != 1 || known[0] != "a" {
 			t.Errorf("an old answer was used: %d, %v, knowing %v", asked, err, known)
 		}
-		time.Sleep(2 * time.Second) //nolint:forbidigo // the bubble's clock
+		<-time.After(2 * time.Second)
 		fails = outage
 		for want := 3; want < 5; want++ {
 			if err := get(); !errors.Is(err, outage) || asked != want {

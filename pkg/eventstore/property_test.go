@@ -85,7 +85,7 @@ func (m *model) append(t *rapid.T) {
 func (m *model) appendLate(t *rapid.T) {
 	id := ids.Draw(t, "id")
 	if len(m.events[id]) == 0 {
-		t.Skip("there is nothing to be late for")
+		return // there is nothing to be late for
 	}
 	e, err := types.New(t.Context(), id, named{Name: "late"})
 	if err != nil {
@@ -175,7 +175,7 @@ func (m *model) litter(t *rapid.T) {
 		}
 		if e.Version > tail.Version {
 			if last == tail.Sequence {
-				t.Skip("nothing but events to build on")
+				return // nothing but events to build on
 			}
 			e.Previous = []uint64{last}
 		}
@@ -215,7 +215,7 @@ func (m *model) publish(t *rapid.T, msg *nats.Msg) {
 // clean deletes some garbage, as the guard does.
 func (m *model) clean(t *rapid.T) {
 	if len(m.garbage) == 0 {
-		t.Skip("there is no garbage")
+		return
 	}
 	i := rapid.IntRange(0, len(m.garbage)-1).Draw(t, "garbage")
 	if err := m.stream.DeleteMsg(t.Context(), m.garbage[i]); err != nil {

@@ -146,7 +146,7 @@ func follow(t *testing.T, rt *rapid.T, cfg resilience.Breaker) {
 		},
 		"finish": func(rt *rapid.T) {
 			if len(calls) == 0 {
-				rt.Skip("no call is under way")
+				return // no call is under way
 			}
 			i := rapid.IntRange(0, len(calls)-1).Draw(rt, "call")
 			said := rapid.SampledFrom([]error{nil, errDown, errDown, errGone, errNotFound, errBusy, context.Canceled}).Draw(rt, "said")
