@@ -292,20 +292,20 @@ func (a *Aggregates[S]) past(ctx context.Context, id string, belongs func(event.
 // what is new since it was last in memory, or since its snapshot.
 func (a *Aggregates[S]) load(ctx context.Context, id string) (*root[S], error) {
 	known := a.cache.get(id)
-	begin := func(context.Context) (uint64, error) {
+	begin := func(context.Context) (eventstore.Tail, error) {
 		if known == nil {
 			known = &root[S]{}
 		}
-		return known.tail.Version, nil
+		return known.tail, nil
 	}
 	if s := a.snapshots.Load(); s != nil && known == nil {
-		begin = func(ctx context.Context) (uint64, error) {
+		begin = func(ctx context.Context) (eventstore.Tail, error) {
 			kept, err := s.read(ctx, id)
 			if err != nil {
-				return 0, err
+				return eventstore.Tail{}, err
 			}
 			known = kept
-			return known.tail.Version, nil
+			return known.tail, nil
 		}
 	}
 	events, tail, err := a.store.LoadSince(ctx, id, begin)
@@ -334,7 +334,7 @@ func (a *Aggregates[S]) confirm(ctx context.Context, id string, r *root[S], conf
 	if confirmed {
 		return r, nil
 	}
-	events, tail, err := a.store.LoadLatest(ctx, id, r.tail.Version)
+	events, tail, err := a.store.LoadLatest(ctx, id, r.tail)
 	if err != nil {
 		return nil, err
 	}

@@ -160,7 +160,7 @@ func (s *Store) publish(ctx context.Context, messages []*nats.Msg) (uint64, erro
 // are there (an earlier acknowledgement was lost), or somebody else's are, which is
 // a conflict; resolved is false when the aggregate is where it was expected.
 func (s *Store) resolve(ctx context.Context, id string, tail Tail, events []event.Event) (done Tail, resolved bool, err error) {
-	since, now, err := s.since(ctx, id, tail)
+	since, now, err := s.LoadLatest(ctx, id, tail)
 	if err != nil {
 		return Tail{}, false, err
 	}
@@ -176,20 +176,6 @@ func (s *Store) resolve(ctx context.Context, id string, tail Tail, events []even
 		}
 	}
 	return Tail{}, false, &ConflictError{Stream: s.stream.Name, ID: id, Tail: now, Events: since, Expects: tail.Last}
-}
-
-// since returns what came after tail, by the leader's word. A load after a version takes
-// what has that version for granted; where that is not tail's event, the whole is read.
-func (s *Store) since(ctx context.Context, id string, tail Tail) ([]Recorded, Tail, error) {
-	events, now, err := s.LoadLatest(ctx, id, tail.Version)
-	switch {
-	case err != nil, tail.Version == 0,
-		len(events) == 0 && now.Version == tail.Version && now.Sequence == tail.Sequence,
-		len(events) > 0 && events[0].Follows(tail.Version, tail.Sequence):
-		return events, now, err
-	}
-	events, now, err = s.LoadLatest(ctx, id, 0)
-	return slices.DeleteFunc(events, func(e Recorded) bool { return e.Version <= tail.Version }), now, err
 }
 
 // explainTaken prefers to report what became of the aggregate itself: when it has

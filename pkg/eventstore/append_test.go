@@ -31,7 +31,7 @@ func TestAppendAndLoad(t *testing.T) {
 	if fmt.Sprint(loaded) != fmt.Sprint(tail) {
 		t.Errorf("tail is %v after the append and %v after a load", tail, loaded)
 	}
-	events, _, err := s.LoadAfter(t.Context(), "a", 95)
+	events, _, err := s.LoadAfter(t.Context(), "a", tailOf(t, s, "a", 95))
 	if err != nil || len(events) != 5 || events[0].Version != 96 {
 		t.Errorf("LoadAfter(95) gives %d events, %v", len(events), err)
 	}

@@ -365,7 +365,7 @@ func (im *importer) look(ctx context.Context, events []event.Event) error {
 		}
 		looking[e.Subject] = struct{}{}
 		group.Go(func() error {
-			recorded, tail, err := im.store.LoadLatest(ctx, e.Subject, 0)
+			recorded, tail, err := im.store.LoadLatest(ctx, e.Subject, Tail{})
 			if err != nil {
 				return err
 			}

@@ -69,7 +69,7 @@ func TestReplicated(t *testing.T) {
 				t.Fatalf("after its first append %s has %d events, %v", id, len(events), err)
 			}
 			mustAppend(t, stores[i%3], id, tail, named{Name: "two"})
-			events, _, err = stores[(i+2)%3].LoadLatest(t.Context(), id, 0)
+			events, _, err = stores[(i+2)%3].LoadLatest(t.Context(), id, eventstore.Tail{})
 			if err != nil || len(events) != 2 {
 				t.Fatalf("the leader says %s has %d events, %v", id, len(events), err)
 			}
@@ -111,7 +111,7 @@ func TestReplicated(t *testing.T) {
 			t.Fatal(err)
 		}
 		for id, history := range want {
-			loaded, _, err := stores[1].LoadLatest(t.Context(), id, 0)
+			loaded, _, err := stores[1].LoadLatest(t.Context(), id, eventstore.Tail{})
 			if got := names(loaded); err != nil || got != history {
 				t.Fatalf("history of %s is %q, %v, want %q", id, got, err, history)
 			}

@@ -132,7 +132,7 @@ func (x trial) run(ctx context.Context) (answer string, err error) {
 		return "", err
 	}
 	store := eventstore.New(js, things, types, eventstore.SyncAlways(x.grouped))
-	if _, _, err := store.LoadLatest(ctx, x.id, 0); err != nil { // connected and warm
+	if _, _, err := store.LoadLatest(ctx, x.id, eventstore.Tail{}); err != nil { // connected and warm
 		return "", err
 	}
 	events := make([]event.Event, len(x.data))
@@ -210,7 +210,7 @@ func (x trial) claims() []eventstore.Claim {
 
 // stored wants what a success promises.
 func (x trial) stored(ctx context.Context, tail eventstore.Tail, events []event.Event) error {
-	recorded, now, err := x.observer.LoadLatest(ctx, x.id, 0)
+	recorded, now, err := x.observer.LoadLatest(ctx, x.id, eventstore.Tail{})
 	if err != nil {
 		return err
 	}
@@ -227,7 +227,7 @@ func (x trial) stored(ctx context.Context, tail eventstore.Tail, events []event.
 
 // settle wants all or nothing, and all after a repeat.
 func (x trial) settle(ctx context.Context, events []event.Event) error {
-	recorded, _, err := x.observer.LoadLatest(ctx, x.id, 0)
+	recorded, _, err := x.observer.LoadLatest(ctx, x.id, eventstore.Tail{})
 	if err != nil {
 		return err
 	}
@@ -243,7 +243,7 @@ func (x trial) settle(ctx context.Context, events []event.Event) error {
 
 // present wants every event once, and the claim held.
 func (x trial) present(ctx context.Context) error {
-	recorded, _, err := x.observer.LoadLatest(ctx, x.id, 0)
+	recorded, _, err := x.observer.LoadLatest(ctx, x.id, eventstore.Tail{})
 	if err != nil {
 		return err
 	}

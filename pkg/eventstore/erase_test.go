@@ -128,7 +128,7 @@ func TestErase(t *testing.T) {
 	tell(t, s, "a", nil, told{kept{"four"}})
 	wantTypes(t, s, "a", "erased3 told4")
 	for version, want := range []int{2, 2, 2, 1, 0} {
-		if events, _, err := s.LoadAfter(t.Context(), "a", uint64(version)); err != nil || len(events) != want {
+		if events, _, err := s.LoadAfter(t.Context(), "a", tailOf(t, s, "a", uint64(version))); err != nil || len(events) != want {
 			t.Errorf("%d events after version %d, %v", len(events), version, err)
 		}
 	}

@@ -73,7 +73,7 @@ func TestForeignMessagesChangeNothing(t *testing.T) {
 		}
 		wantHistory(t, s, "a", "one two")
 		for version := range uint64(3) {
-			if events, tail, err := s.LoadLatest(t.Context(), "a", version); err != nil || len(events) != int(2-version) || tail.Sequence != 2 {
+			if events, tail, err := s.LoadLatest(t.Context(), "a", tailOf(t, s, "a", version)); err != nil || len(events) != int(2-version) || tail.Sequence != 2 {
 				t.Errorf("%s: %d events after version %d, tail %+v, %v", name, len(events), version, tail, err)
 			}
 		}

@@ -68,7 +68,7 @@ func TestALoadCrossesGarbage(t *testing.T) {
 		for range 2 {
 			wantHistory(t, fresh, "a", strings.Join(want, " "))
 		}
-		events, _, err := fresh.LoadAfter(t.Context(), "a", 31)
+		events, _, err := fresh.LoadAfter(t.Context(), "a", tailOf(t, fresh, "a", 31))
 		if err != nil || names(events) != strings.Join(want[31:], " ") {
 			t.Errorf("%s: after 31 there is %s, %v", what, names(events), err)
 		}

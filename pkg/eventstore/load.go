@@ -45,64 +45,65 @@ var errBroken = &ForeignError{Reason: "it does not continue its aggregate's vers
 // lag behind a write that was just acknowledged, except that "no events" is always
 // confirmed by the leader; appends notice.
 func (s *Store) Load(ctx context.Context, id string) ([]Recorded, Tail, error) {
-	return s.LoadAfter(ctx, id, 0)
+	return s.LoadAfter(ctx, id, Tail{})
 }
 
-// LoadAfter is [Store.Load] for the events with a version greater than version. What has
-// that version is taken for granted: who knows where it lies finds out, with
-// [Recorded.Follows] or the sequence of the tail, whether the answer goes on from there.
-func (s *Store) LoadAfter(ctx context.Context, id string, version uint64) ([]Recorded, Tail, error) {
-	return s.load(ctx, id, version, direct)
+// LoadAfter is [Store.Load] for the events that came after tail, which the caller has
+// from an earlier answer; only its Version and Sequence count. Where the history does
+// not go on from there, since it was erased, what has a later version is returned, and
+// [Recorded.Follows] tells.
+func (s *Store) LoadAfter(ctx context.Context, id string, tail Tail) ([]Recorded, Tail, error) {
+	return s.load(ctx, id, tail, direct)
 }
 
 // LoadLatest is [Store.LoadAfter] read from the stream's leader, so that it has
 // everything acknowledged before the call. It costs the leader more than Load does.
-func (s *Store) LoadLatest(ctx context.Context, id string, version uint64) ([]Recorded, Tail, error) {
-	return s.load(ctx, id, version, leader)
+func (s *Store) LoadLatest(ctx context.Context, id string, tail Tail) ([]Recorded, Tail, error) {
+	return s.load(ctx, id, tail, leader)
 }
 
 // LoadSince is [Store.LoadAfter] for a caller who has to read first how much it knows:
-// known runs while the aggregate's last message is read, and returns the version.
-func (s *Store) LoadSince(ctx context.Context, id string, known func(ctx context.Context) (version uint64, err error)) ([]Recorded, Tail, error) {
+// known runs while the aggregate's last message is read, and returns the tail.
+func (s *Store) LoadSince(ctx context.Context, id string, known func(ctx context.Context) (Tail, error)) ([]Recorded, Tail, error) {
 	if err := event.CheckID(id); err != nil {
 		return nil, Tail{}, err
 	}
-	var version uint64
+	var after Tail
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		version, err = known(both)
+		after, err = known(both)
 		return err
 	})
 	newest, err := s.newest(ctx, id, direct)
 	if err := group.Wait(); err != nil {
 		return nil, Tail{}, err
 	}
-	return s.finish(ctx, id, version, func() ([]Recorded, Tail, error) {
+	return s.finish(ctx, id, after, func() ([]Recorded, Tail, error) {
 		if err != nil {
 			return nil, Tail{}, err
 		}
-		return s.walk(ctx, newest, version, direct)
+		return s.walk(ctx, newest, after, direct)
 	})
 }
 
-func (s *Store) load(ctx context.Context, id string, version uint64, from source) ([]Recorded, Tail, error) {
+func (s *Store) load(ctx context.Context, id string, after Tail, from source) ([]Recorded, Tail, error) {
 	if err := event.CheckID(id); err != nil {
 		return nil, Tail{}, err
 	}
-	return s.finish(ctx, id, version, func() ([]Recorded, Tail, error) {
+	return s.finish(ctx, id, after, func() ([]Recorded, Tail, error) {
 		newest, err := s.newest(ctx, id, from)
 		if err != nil {
 			return nil, Tail{}, err
 		}
-		return s.walk(ctx, newest, version, from)
+		return s.walk(ctx, newest, after, from)
 	})
 }
 
 // finish repairs what walk found broken, and refuses what this program cannot read.
-func (s *Store) finish(ctx context.Context, id string, version uint64, walk func() ([]Recorded, Tail, error)) ([]Recorded, Tail, error) {
+func (s *Store) finish(ctx context.Context, id string, after Tail, walk func() ([]Recorded, Tail, error)) ([]Recorded, Tail, error) {
 	events, tail, err := walk()
 	if errors.Is(err, errBroken) || errors.Is(err, errNoMessage) {
-		events, tail, err = s.scan(ctx, id, version)
+		events, tail, err = s.scan(ctx, id, after.Version)
 	}
 	if err != nil {
 		return nil, Tail{}, fmt.Errorf("load %s %s: %w", s.stream.Entity, id, err)
@@ -131,21 +132,25 @@ func (s *Store) newest(ctx context.Context, id string, from source) (Recorded, e
 	return s.record(m)
 }
 
-// walk loads along the links, from newest back to but without version. It fails with
-// a ForeignError or errNoMessage when they do not hold.
-func (s *Store) walk(ctx context.Context, newest Recorded, version uint64, from source) ([]Recorded, Tail, error) {
-	if newest.Version == 0 && version == 0 {
+// walk loads along the links, from newest back to but without after. It fails with a
+// ForeignError or errNoMessage when they do not hold, and when they lead to another
+// event than that of after, which a forgery with its version would.
+func (s *Store) walk(ctx context.Context, newest Recorded, after Tail, from source) ([]Recorded, Tail, error) {
+	if newest.Version == 0 && after.Version == 0 {
 		return nil, Tail{}, nil
 	}
-	if newest.Version < version || newest.Version == 0 {
+	if newest.Version < after.Version || newest.Version == 0 {
 		return nil, Tail{}, errBroken // a replica is behind, or the message is foreign
 	}
-	// The event at version is read too, since the links above it could lead to another.
-	chain, err := s.walkFrom(ctx, newest, max(version, 1)-1, from)
+	// The event at after is read too, since the links above it could lead to another.
+	chain, err := s.walkFrom(ctx, newest, max(after.Version, 1)-1, from)
 	if err != nil {
 		return nil, Tail{}, err
 	}
-	return chain[min(version, 1):], tailAt(newest.Event, newest.Sequence), nil
+	if after.Version > 0 && chain[0].Sequence != after.Sequence {
+		return nil, Tail{}, errBroken
+	}
+	return chain[min(after.Version, 1):], tailAt(newest.Event, newest.Sequence), nil
 }
 
 // Follows reports whether e is the event right after the one that has version and

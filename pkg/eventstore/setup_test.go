@@ -108,3 +108,20 @@ func wantAny(t testing.TB, s *eventstore.Store, id string) eventstore.Tail {
 	}
 	return tail
 }
+
+// tailOf returns the tail that an aggregate had at version, as far as that is still
+// there.
+func tailOf(t testing.TB, s *eventstore.Store, id string, version uint64) eventstore.Tail {
+	t.Helper()
+	events, _, err := s.Load(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tail := eventstore.Tail{Version: version}
+	for _, e := range events {
+		if e.Version == version {
+			tail.Sequence = e.Sequence
+		}
+	}
+	return tail
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/protocol"
 
 	"sluice/pkg/event"
+	"sluice/pkg/eventstore"
 	"sluice/services/order/orderapi"
 )
 
@@ -164,7 +165,7 @@ func TestWhatTheSDKSendsIntoHistoryDoesNotCount(t *testing.T) {
 		sent := theirs(t, "order.delivered", id, "x", orderapi.Delivered{Transition: step})
 		send(t, s.mode(t.Context()), s.open(t, srv.URL(), "ORDERS", "order.delivered."+id), sent)
 	}
-	events, tail, err := store.LoadLatest(t.Context(), id, 0)
+	events, tail, err := store.LoadLatest(t.Context(), id, eventstore.Tail{})
 	if err != nil {
 		t.Fatal(err)
 	}
