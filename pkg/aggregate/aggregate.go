@@ -125,7 +125,8 @@ func (a *Aggregates[S]) History(ctx context.Context, id string) ([]event.Event, 
 }
 
 // Do carries out c. On a conflict it takes in what happened meanwhile and decides
-// again, a dozen times at most. Errors are those of Decide, [ErrKeyReused], [*PanicError]
+// again, a dozen times at most; a request that expects a version ([endpoint.Expected])
+// is refused as stale when it is not that. Errors are those of Decide, [ErrKeyReused], [*PanicError]
 // for a rule that panics, in which case nothing was stored, and those of
 // [eventstore.Store.Append]; those that a caller can act on are
 // [*endpoint.Error] too. The position of what was appended goes to
@@ -161,6 +162,9 @@ func (a *Aggregates[S]) do(ctx context.Context, c Command[S]) (Result[S], error)
 			return a.answerAgain(ctx, c.ID, r, at)
 		}
 		d, refusal := a.decide(ctx, c, r)
+		if stale := a.stale(ctx, r); stale != nil {
+			refusal = stale
+		}
 		if refusal != nil || len(d.events) == 0 {
 			// The state may be old: a refusal counts only on the latest.
 			latest, err := a.confirm(ctx, c.ID, r, confirmed)
@@ -193,6 +197,15 @@ func (a *Aggregates[S]) do(ctx context.Context, c Command[S]) (Result[S], error)
 			return Result[S]{}, err
 		}
 	}
+}
+
+// stale says that r is not at the version which the caller's decision rests on.
+func (a *Aggregates[S]) stale(ctx context.Context, r *root[S]) error {
+	expected, ok := endpoint.Expected(ctx)
+	if !ok || expected == r.tail.Version {
+		return nil
+	}
+	return endpoint.Stale(fmt.Sprintf("it is at version %d by now, not %d", r.tail.Version, expected))
 }
 
 // appended returns r after d. Only the events of a command that may come again need be

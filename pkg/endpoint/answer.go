@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"sluice/pkg/auth"
 	"sluice/pkg/event"
 	"sluice/pkg/telemetry"
 )
@@ -59,7 +60,13 @@ func (s *Server) carryOut(ctx context.Context, h Handler, x *exchange, m incomin
 	if x.waits, err = parsePositions(position); err != nil {
 		return nil, err
 	}
-	md, err := metadata(m.header, correlation)
+	if x.expected, x.expects, err = expectedVersion(m.header); err != nil {
+		return nil, err
+	}
+	if ctx, err = s.identify(ctx, h.spec.Auth, m.header); err != nil {
+		return nil, err
+	}
+	md, err := metadata(m.header, correlation, auth.From(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +157,7 @@ func (s *Server) reply(ctx context.Context, m incoming, h nats.Header, body []by
 		s.cfg.Log.ErrorContext(ctx, "response is larger than NATS takes", "bytes", len(body))
 	}
 	e := coded(err)
-	h[headerErrorCode] = []string{strconv.Itoa(e.Code.Status())}
+	h[headerErrorCode] = []string{strconv.Itoa(e.Status())}
 	h[headerError] = []string{e.Message}
 	body, err = json.Marshal(wireError{
 		Code: e.Code, Message: e.Message, Fields: e.Fields, RetryAfterMS: e.RetryAfter.Milliseconds(),

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"sluice/pkg/auth"
 	"sluice/pkg/event"
 	"sluice/pkg/resilience"
 	"sluice/pkg/telemetry"
@@ -35,22 +36,26 @@ var ErrTooLarge = errors.New("larger than NATS takes")
 // CallerConfig has the settings of a [Caller].
 type CallerConfig struct {
 	Timeout time.Duration // for a context without a deadline; default 5 s
+	// Token returns what proves who this process is, for calls in whose context nobody
+	// asks. Without it such calls are anonymous.
+	Token func(ctx context.Context) (string, error)
 }
 
 // Caller sends requests. It is safe for concurrent use; a process needs one.
 type Caller struct {
 	nc       *nats.Conn
 	timeout  time.Duration
+	token    func(ctx context.Context) (string, error)
 	policies *resilience.Set // nil: none
 }
 
 // NewCaller returns a caller on nc, which it shares with others and never closes.
 func NewCaller(nc *nats.Conn, cfg CallerConfig) *Caller {
-	return &Caller{nc: nc, timeout: cmp.Or(cfg.Timeout, 5*time.Second)}
+	return &Caller{nc: nc, timeout: cmp.Or(cfg.Timeout, 5*time.Second), token: cfg.Token}
 }
 
 // Call asks the service of m and returns its answer. Deadline, trace, correlation id
-// and user of ctx go along. The request is not checked here: the service does. Every
+// and the token of ctx go along; without one in ctx, the process's own. The request is not checked here: the service does. Every
 // error about the request has an [*Error]; [ErrNoResponders], [ErrUnreachable],
 // [ErrNotTaken] and, with policies, [resilience.RefusedError] tell why something is
 // unavailable.
@@ -60,7 +65,7 @@ func Call[Req, Res any](ctx context.Context, c *Caller, m Method[Req, Res], req 
 	if err != nil {
 		return res, fmt.Errorf("call %s: encode the request: %w", m.Subject(), err)
 	}
-	reply, err := guard(ctx, c, m, body)
+	reply, err := c.guard(ctx, m.target(), nil, body)
 	if err != nil {
 		return res, fmt.Errorf("call %s: %w", m.Subject(), err)
 	}
@@ -101,7 +106,11 @@ func (c *Caller) request(ctx context.Context, subject string, h nats.Header, bod
 	if !c.nc.IsConnected() {
 		return Reply{}, Unavailable(ErrUnreachable.Error()).Because(ErrUnreachable)
 	}
-	msg := &nats.Msg{Subject: subject, Header: headers(ctx, h), Data: body}
+	header, err := c.headers(ctx, h)
+	if err != nil {
+		return Reply{}, err
+	}
+	msg := &nats.Msg{Subject: subject, Header: header, Data: body}
 	answer, err := c.nc.RequestMsgWithContext(ctx, msg)
 	if err != nil {
 		return Reply{}, c.transportError(subject, err)
@@ -119,16 +128,30 @@ func (c *Caller) request(ctx context.Context, subject string, h nats.Header, bod
 	return reply, nil
 }
 
-func headers(ctx context.Context, given nats.Header) nats.Header {
+// Forward is [Call] for those who hold the body already and know the method by its
+// spec. Headers that are set in h count before what ctx says.
+func (c *Caller) Forward(ctx context.Context, s Spec, h nats.Header, body []byte) (Reply, error) {
+	return c.guard(ctx, s.target(), h, body)
+}
+
+func (c *Caller) headers(ctx context.Context, given nats.Header) (nats.Header, error) {
 	h := make(nats.Header, len(given)+8)
 	set := func(name, value string) {
 		if value != "" {
 			h[name] = []string{value}
 		}
 	}
-	md := event.MetadataFrom(ctx)
-	set(HeaderCorrelationID, md.CorrelationID)
-	set(HeaderUserID, md.UserID)
+	token := auth.TokenFrom(ctx)
+	if token == "" && c.token != nil {
+		var err error
+		if token, err = c.token(ctx); err != nil {
+			return nil, fmt.Errorf("prove who asks: %w", err)
+		}
+	}
+	if token != "" {
+		h[HeaderAuthorization] = []string{bearer + token}
+	}
+	set(HeaderCorrelationID, event.MetadataFrom(ctx).CorrelationID)
 	if key, ok := ctx.Value(idempotencyKey{}).(string); ok {
 		set(HeaderIdempotencyKey, key)
 	}
@@ -140,7 +163,7 @@ func headers(ctx context.Context, given nats.Header) nats.Header {
 	}
 	telemetry.Inject(ctx, h)
 	maps.Copy(h, given)
-	return h
+	return h, nil
 }
 
 // transportError tells the ways apart in which there is no answer.
@@ -173,7 +196,10 @@ func errorFrom(m *nats.Msg) *Error {
 	}
 	var w wireError
 	if err := json.Unmarshal(m.Data, &w); err == nil && w.Code != "" {
-		return &Error{Code: w.Code, Message: w.Message, Fields: w.Fields, RetryAfter: time.Duration(w.RetryAfterMS) * time.Millisecond}
+		return &Error{
+			Code: w.Code, Message: w.Message, Fields: w.Fields, RetryAfter: time.Duration(w.RetryAfterMS) * time.Millisecond,
+			stale: status == "412",
+		}
 	}
 	for _, code := range []Code{
 		CodeInvalid, CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeConflict,

@@ -55,7 +55,7 @@ func TestBadRequestsNameTheField(t *testing.T) {
 		{name: "position", header: endpoint.HeaderPosition, value: "ORDERS", field: endpoint.HeaderPosition, message: "must be like ORDERS=1234"},
 		{name: "position number", header: endpoint.HeaderPosition, value: "ORDERS=1,USERS=x", field: endpoint.HeaderPosition, message: "must be like ORDERS=1234"},
 		{name: "key", header: endpoint.HeaderIdempotencyKey, value: strings.Repeat("k", 256), field: endpoint.HeaderIdempotencyKey, message: "must be 1 to 255 printable ASCII characters"},
-		{name: "user", header: endpoint.HeaderUserID, value: "a b", field: endpoint.HeaderUserID, message: "must be an id"},
+		{name: "expected version", header: endpoint.HeaderExpectedVersion, value: "-1", field: endpoint.HeaderExpectedVersion, message: "must be a version"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -113,7 +113,7 @@ type listRequest struct {
 
 func TestEmbeddedMembersAreTheRequestsOwn(t *testing.T) {
 	t.Parallel()
-	list := endpoint.Method[listRequest, struct{}]{Service: "order", Name: "list"}
+	list := endpoint.Method[listRequest, struct{}]{Service: "order", Name: "list", Auth: endpoint.Public}
 	srv := natstest.Start(t)
 	server := endpoint.Serve(srv.Connect(t), endpoint.ServiceConfig{Name: "order", Version: "1.0.0"},
 		endpoint.Handle(list, func(context.Context, listRequest) (struct{}, error) { return struct{}{}, nil }))

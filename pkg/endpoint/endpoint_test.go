@@ -15,6 +15,7 @@ import (
 	"github.com/bojanz/currency"
 	"github.com/nats-io/nats.go"
 
+	"sluice/pkg/auth"
 	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
 	"sluice/pkg/natstest"
@@ -64,7 +65,7 @@ type order struct {
 
 var create = endpoint.Method[createRequest, order]{
 	Service: "order", Name: "create", Description: "Create an order.",
-	HTTP: "POST /v1/orders", Location: "/v1/orders/{id}", Idempotent: true,
+	HTTP: "POST /v1/orders", Location: "/v1/orders/{id}", Idempotent: true, Auth: endpoint.Public,
 }
 
 // logs is a buffer that a logger and a test may use at once.
@@ -139,7 +140,7 @@ func TestCallCarriesContext(t *testing.T) {
 		amount string
 	}
 	got := make(chan seen, 2)
-	s := serve(t, endpoint.ServiceConfig{}, func(ctx context.Context, r createRequest) (order, error) {
+	s := serve(t, endpoint.ServiceConfig{Verify: verify}, func(ctx context.Context, r createRequest) (order, error) {
 		deadline, _ := ctx.Deadline()
 		got <- seen{event.MetadataFrom(ctx), endpoint.Waits(ctx), telemetry.TraceID(ctx), time.Until(deadline), r.Items[0].Price.String()}
 		endpoint.Wrote(ctx, "ORDERS", 7)
@@ -148,7 +149,8 @@ func TestCallCarriesContext(t *testing.T) {
 	})
 	ctx, span := telemetry.Start(t.Context(), "test")
 	defer span.End()
-	ctx = event.WithMetadata(ctx, event.Metadata{CorrelationID: "c-1", UserID: "u-9"})
+	ctx = event.WithMetadata(ctx, event.Metadata{CorrelationID: "c-1", UserID: "u-8"})
+	ctx = auth.With(ctx, auth.Identity{User: "u-9"}, "user u-9")
 	ctx = endpoint.ReadYourWrites(endpoint.WithIdempotencyKey(ctx, "k"))
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()

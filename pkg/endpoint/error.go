@@ -62,7 +62,17 @@ type Error struct {
 	Fields     []FieldError
 	RetryAfter time.Duration // when a repeat may succeed; 0 says nothing
 
+	stale bool
 	cause error
+}
+
+// Status returns the HTTP status that stands for the error: that of its code, and 412
+// for [Stale].
+func (e *Error) Status() int {
+	if e.stale {
+		return 412
+	}
+	return e.Code.Status()
 }
 
 // Error returns message, fields and, for the log, the cause.
@@ -125,6 +135,12 @@ func NotFound(message string, fields ...FieldError) *Error {
 // Conflict says that the current state does not allow it; fields name what clashes.
 func Conflict(message string, fields ...FieldError) *Error {
 	return &Error{Code: CodeConflict, Message: message, Fields: fields}
+}
+
+// Stale says that what the caller decided on has changed since: it has another version
+// than the one in the request, see [Expected].
+func Stale(message string, fields ...FieldError) *Error {
+	return &Error{Code: CodeConflict, Message: message, Fields: fields, stale: true}
 }
 
 // RateLimited says that this caller asks too often; after is when to come back.

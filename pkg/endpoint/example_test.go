@@ -15,7 +15,8 @@ type greeting struct {
 }
 
 var greet = endpoint.Method[greetRequest, greeting]{
-	Service: "hello", Name: "greet", Description: "Greet somebody.", HTTP: "GET /v1/greetings/{name}", Idempotent: true,
+	Service: "hello", Name: "greet", Description: "Greet somebody.", HTTP: "GET /v1/greetings/{name}",
+	Idempotent: true, Auth: endpoint.Public,
 }
 
 // A method is declared once; everybody else learns of it from its spec.

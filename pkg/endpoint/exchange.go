@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"sluice/pkg/auth"
 	"sluice/pkg/event"
 )
 
@@ -18,8 +19,8 @@ import (
 const (
 	// HeaderCorrelationID names the request that began it all; every reply has it.
 	HeaderCorrelationID = "Sluice-Correlation-Id"
-	// HeaderUserID names who asks.
-	HeaderUserID = "Sluice-User-Id"
+	// HeaderAuthorization holds the token that proves who asks, "Bearer …".
+	HeaderAuthorization = "Authorization"
 	// HeaderTimeout holds the milliseconds that the caller still waits.
 	HeaderTimeout = "Sluice-Timeout"
 	// HeaderPosition holds positions, "ORDERS=1234,USERS=7": in a reply what the
@@ -27,6 +28,8 @@ const (
 	HeaderPosition = "Sluice-Position"
 	// HeaderIdempotencyKey makes repeats of a command one command.
 	HeaderIdempotencyKey = "Idempotency-Key"
+	// HeaderExpectedVersion holds the version that what is to be changed must still have.
+	HeaderExpectedVersion = "Sluice-Expected-Version"
 
 	headerError     = "Nats-Service-Error"
 	headerErrorCode = "Nats-Service-Error-Code"
@@ -45,7 +48,9 @@ func (p Position) String() string {
 
 // exchange is what a request and its reply carry beside their bodies.
 type exchange struct {
-	waits []Position
+	waits    []Position
+	expected uint64
+	expects  bool
 
 	mu    sync.Mutex
 	wrote []Position
@@ -73,6 +78,17 @@ func Waits(ctx context.Context) []Position {
 		return x.waits
 	}
 	return nil
+}
+
+// Expected returns the version that the caller's decision rests on, if it says so: what
+// has another one by now is not to be changed, see [Stale]. sluice/pkg/aggregate sees
+// to that.
+func Expected(ctx context.Context) (version uint64, ok bool) {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	if !ok {
+		return 0, false
+	}
+	return x.expected, x.expects
 }
 
 func (x *exchange) positions() string {
@@ -134,16 +150,8 @@ func correlationID(h nats.Header) string {
 }
 
 // metadata says who causes what the request does.
-func metadata(h nats.Header, correlation string) (event.Metadata, error) {
-	m := event.Metadata{CorrelationID: correlation}
-	user, err := single(h, HeaderUserID)
-	if err != nil {
-		return m, err
-	}
-	if user != "" && !tokenPattern.MatchString(user) {
-		return m, malformed(HeaderUserID, "must be an id")
-	}
-	m.UserID = user
+func metadata(h nats.Header, correlation string, id auth.Identity) (event.Metadata, error) {
+	m := event.Metadata{CorrelationID: correlation, UserID: id.User}
 	key, err := single(h, HeaderIdempotencyKey)
 	if err != nil {
 		return m, err
@@ -155,7 +163,11 @@ func metadata(h nats.Header, correlation string) (event.Metadata, error) {
 	if !ValidIdempotencyKey(key) {
 		return m, malformed(HeaderIdempotencyKey, "must be 1 to 255 printable ASCII characters")
 	}
-	m.CausationID, m.Keyed = event.DeriveID("command", user, key), true
+	caller := id.User
+	if id.Service != "" {
+		caller = "service " + id.Service
+	}
+	m.CausationID, m.Keyed = event.DeriveID("command", caller, key), true
 	return m, nil
 }
 
@@ -184,6 +196,18 @@ func timeout(h nats.Header, fallback, most time.Duration) (time.Duration, error)
 		return 0, malformed(HeaderTimeout, "must be milliseconds")
 	}
 	return min(time.Duration(ms)*time.Millisecond, most), nil
+}
+
+// expectedVersion reads what [Expected] returns.
+func expectedVersion(h nats.Header) (version uint64, ok bool, err error) {
+	value, err := single(h, HeaderExpectedVersion)
+	if err != nil || value == "" {
+		return 0, false, err
+	}
+	if version, err = strconv.ParseUint(value, 10, 63); err != nil {
+		return 0, false, malformed(HeaderExpectedVersion, "must be a version")
+	}
+	return version, true, nil
 }
 
 func single(h nats.Header, name string) (string, error) {

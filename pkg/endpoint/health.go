@@ -23,7 +23,7 @@ type HealthStatus struct {
 // Health returns the method that every service serves by itself.
 func Health(service string) Method[struct{}, HealthStatus] {
 	return Method[struct{}, HealthStatus]{
-		Service: service, Name: "health", Description: "Whether this instance is well.", Idempotent: true,
+		Service: service, Name: "health", Description: "Whether this instance is well.", Idempotent: true, Auth: Public,
 	}
 }
 

@@ -27,8 +27,9 @@ type Method[Req, Res any] struct {
 	// Idempotent says that a caller who lost the reply may repeat the request: it is
 	// a query, or a command that honours Idempotency-Key.
 	Idempotent bool
-	// Auth says who may use the HTTP route; empty means everybody.
-	Auth string
+	// Auth says who may call. It must be declared: what is not, is open to nobody and
+	// does not start.
+	Auth Access
 }
 
 // Subject returns the NATS subject the method is served on, "svc.order.confirm".
@@ -53,8 +54,9 @@ func (m Method[Req, Res]) Spec() Spec {
 type Spec struct {
 	Service, Name, Subject, Description string
 
-	HTTP, Location, Auth string
-	Idempotent           bool
+	HTTP, Location string
+	Auth           Access
+	Idempotent     bool
 
 	Request, Response jsontext.Value // JSON Schemas, compact
 }
@@ -84,7 +86,7 @@ func (s Spec) metadata() map[string]string {
 	verb, path := s.Route()
 	for name, value := range map[string]string{
 		"description": s.Description, "http.method": verb, "http.path": path,
-		"http.location": s.Location, "http.auth": s.Auth,
+		"http.location": s.Location, "http.auth": string(s.Auth),
 	} {
 		if value != "" {
 			m[name] = value
@@ -107,6 +109,8 @@ func (s Spec) check() error {
 		return fmt.Errorf("HTTP route %q is not like \"POST /v1/orders/{id}\"", s.HTTP)
 	case s.Location != "" && !locationPattern.MatchString(s.Location):
 		return fmt.Errorf("location %q is not like \"/v1/orders/{id}\"", s.Location)
+	case !s.Auth.known():
+		return fmt.Errorf("access %q is not one of public, user, operator, admin and service", s.Auth)
 	default:
 		return nil
 	}

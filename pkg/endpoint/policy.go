@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/nats-io/nats.go"
+
 	"sluice/pkg/resilience"
 )
 
@@ -17,8 +19,8 @@ var ErrNotTaken = errors.New("the service did not take the request")
 // alone does not tell: a handler may find half-way that something is unavailable.
 const headerNotTaken = "Sluice-Not-Taken"
 
-// With returns a caller on the same connection whose calls by [Call] go through
-// policies, each through that of its endpoint. What the policy of a call refuses is unavailable, and
+// With returns a caller on the same connection whose calls by [Call] and
+// [Caller.Forward] go through policies, each through that of its endpoint. What the policy of a call refuses is unavailable, and
 // [resilience.RefusedError] is its cause. Failed queries are repeated, as are failed
 // commands that carry an idempotency key; other commands only when the service did not
 // take them. [Caller.Request] goes through none.
@@ -66,18 +68,43 @@ func Classify(err error) resilience.Verdict {
 	return v
 }
 
-// guard makes a call under its policy, if there is one.
-func guard[Req, Res any](ctx context.Context, c *Caller, m Method[Req, Res], body []byte) (Reply, error) {
-	subject := m.Subject()
-	if c.policies == nil {
-		return c.Request(ctx, subject, nil, body)
+// target is what a call is made to, as far as policies care.
+type target struct {
+	service, endpoint, subject string
+
+	idempotent bool
+	query      bool // changes nothing
+}
+
+func (m Method[Req, Res]) target() target {
+	return target{m.Service, m.Name, m.Subject(), m.Idempotent, strings.HasPrefix(m.HTTP, "GET ")}
+}
+
+func (s Spec) target() target {
+	return target{s.Service, s.Name, s.Subject, s.Idempotent, strings.HasPrefix(s.HTTP, "GET ")}
+}
+
+// repeatable says whether it does no harm to carry out this call twice. Without a key
+// a command is not recognised when it comes again.
+func (t target) repeatable(ctx context.Context, h nats.Header) bool {
+	if !t.idempotent {
+		return false
 	}
-	policy := c.policies.For(m.Service, m.Name)
-	if m.repeatable(ctx) {
+	_, keyed := ctx.Value(idempotencyKey{}).(string)
+	return keyed || t.query || len(h[HeaderIdempotencyKey]) > 0
+}
+
+// guard makes a call under its policy, if there is one.
+func (c *Caller) guard(ctx context.Context, t target, h nats.Header, body []byte) (Reply, error) {
+	if c.policies == nil {
+		return c.Request(ctx, t.subject, h, body)
+	}
+	policy := c.policies.For(t.service, t.endpoint)
+	if t.repeatable(ctx, h) {
 		policy = policy.Idempotent()
 	}
 	reply, err := resilience.Do(ctx, policy, func(ctx context.Context) (Reply, error) {
-		return c.Request(ctx, subject, nil, body)
+		return c.Request(ctx, t.subject, h, body)
 	})
 	if err == nil {
 		return reply, nil
@@ -86,17 +113,7 @@ func guard[Req, Res any](ctx context.Context, c *Caller, m Method[Req, Res], bod
 		return reply, Unavailable("Service temporarily unavailable").After(refused.RetryAfter).Because(err)
 	}
 	if _, ok := errors.AsType[*Error](err); !ok {
-		err = c.transportError(subject, err)
+		err = c.transportError(t.subject, err)
 	}
 	return reply, err
-}
-
-// repeatable says whether it does no harm to carry out this call twice. Without a key
-// a command is not recognised when it comes again.
-func (m Method[Req, Res]) repeatable(ctx context.Context) bool {
-	if !m.Idempotent {
-		return false
-	}
-	_, keyed := ctx.Value(idempotencyKey{}).(string)
-	return keyed || strings.HasPrefix(m.HTTP, "GET ")
 }

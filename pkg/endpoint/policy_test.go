@@ -17,7 +17,7 @@ import (
 )
 
 var query = endpoint.Method[createRequest, order]{
-	Service: "order", Name: "create", Description: "As create, but a query.", HTTP: "GET /v1/orders", Idempotent: true,
+	Service: "order", Name: "create", Description: "As create, but a query.", HTTP: "GET /v1/orders", Idempotent: true, Auth: endpoint.Public,
 }
 
 func policies(t testing.TB, to *logs, cfg resilience.Config) *resilience.Set {

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"sluice/pkg/auth"
 	"sluice/pkg/resilience"
 )
 
@@ -27,6 +28,10 @@ type ServiceConfig struct {
 	Queue       int           // requests of one endpoint that wait for their turn; default 1,024
 	Timeout     time.Duration // for a caller that sets no deadline; default 10 s
 	MaxTimeout  time.Duration // the most a caller may ask for; default 30 s
+
+	// Verify returns whom a token belongs to, or why it is no good: an [*Error], as a
+	// rule unauthenticated. Without it every token is refused.
+	Verify func(ctx context.Context, token string) (auth.Identity, error)
 
 	// Health are the checks behind svc.<name>.health, by name; nil means well.
 	Health map[string]func() error

@@ -249,6 +249,8 @@ func TestServeRefusesWrongWiring(t *testing.T) {
 	foreign.Service = "user"
 	badRoute := create
 	badRoute.HTTP = "POST orders"
+	undeclared := create
+	undeclared.Auth = ""
 	for name, wire := range map[string]func(){
 		"foreign": func() {
 			endpoint.Serve(nil, endpoint.ServiceConfig{Name: "order"}, endpoint.Handle(foreign, accept))
@@ -256,9 +258,10 @@ func TestServeRefusesWrongWiring(t *testing.T) {
 		"twice": func() {
 			endpoint.Serve(nil, endpoint.ServiceConfig{Name: "order"}, endpoint.Handle(create, accept), endpoint.Handle(create, accept))
 		},
-		"route": func() { endpoint.Handle(badRoute, accept) },
+		"route":     func() { endpoint.Handle(badRoute, accept) },
+		"no access": func() { endpoint.Handle(undeclared, accept) },
 		"not a struct": func() {
-			endpoint.Handle(endpoint.Method[string, string]{Service: "a", Name: "b"}, func(context.Context, string) (string, error) { return "", nil })
+			endpoint.Handle(endpoint.Method[string, string]{Service: "a", Name: "b", Auth: endpoint.Public}, func(context.Context, string) (string, error) { return "", nil })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

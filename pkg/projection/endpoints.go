@@ -53,7 +53,7 @@ type RebuildRequest struct {
 // ListMethod returns the method that tells of a service's read models.
 func ListMethod(service string) endpoint.Method[struct{}, ListResponse] {
 	return endpoint.Method[struct{}, ListResponse]{
-		Service: service, Name: "projection", Idempotent: true,
+		Service: service, Name: "projection", Idempotent: true, Auth: endpoint.Operator,
 		Description: "Tells of this instance's read models: how far they are, and how far behind.",
 	}
 }
@@ -61,7 +61,7 @@ func ListMethod(service string) endpoint.Method[struct{}, ListResponse] {
 // RebuildMethod returns the method that rebuilds one read model of a service.
 func RebuildMethod(service string) endpoint.Method[RebuildRequest, struct{}] {
 	return endpoint.Method[RebuildRequest, struct{}]{
-		Service: service, Name: "projection-rebuild", Idempotent: true,
+		Service: service, Name: "projection-rebuild", Idempotent: true, Auth: endpoint.Admin,
 		Description: "Builds a read model anew beside the one that serves, and changes over to it when it is up to date.",
 	}
 }

@@ -25,7 +25,7 @@ type rule struct {
 // layers of pkg, from the bottom. A package imports from layers below its own only.
 var layers = [][]string{
 	{"pkg/event", "pkg/config", "pkg/resilience"},
-	{"pkg/telemetry"},
+	{"pkg/telemetry", "pkg/auth"},
 	{"pkg/eventstore", "pkg/bus", "pkg/endpoint", "pkg/discovery"},
 	{"pkg/projection", "pkg/aggregate"},
 	{"pkg/app"},

@@ -10,30 +10,27 @@ import (
 	"sluice/pkg/endpoint"
 )
 
-// admin marks what is for administrators: letters hold whatever the messages held.
-// Until there are roles it says so in the endpoint's metadata, and stops nobody.
-const admin = "admin"
-
-// The endpoints of the dead letter service.
+// The endpoints of the dead letter service. Letters hold whatever the messages held, so
+// they are for administrators.
 var (
 	List = endpoint.Method[ListRequest, ListResponse]{
-		Service: "deadletter", Name: "list", HTTP: "GET /v1/dead-letters", Idempotent: true, Auth: admin,
+		Service: "deadletter", Name: "list", HTTP: "GET /v1/dead-letters", Idempotent: true, Auth: endpoint.Admin,
 		Description: "Lists what handlers gave up on, what failed last first, page by page.",
 	}
 	Get = endpoint.Method[GetRequest, Letter]{
-		Service: "deadletter", Name: "get", HTTP: "GET /v1/dead-letters/{id}", Idempotent: true, Auth: admin,
+		Service: "deadletter", Name: "get", HTTP: "GET /v1/dead-letters/{id}", Idempotent: true, Auth: endpoint.Admin,
 		Description: "Returns one dead letter.",
 	}
 	Redrive = endpoint.Method[RedriveRequest, RedriveResponse]{
-		Service: "deadletter", Name: "redrive", HTTP: "POST /v1/dead-letters/{id}/redrive", Idempotent: true, Auth: admin,
+		Service: "deadletter", Name: "redrive", HTTP: "POST /v1/dead-letters/{id}/redrive", Idempotent: true, Auth: endpoint.Admin,
 		Description: "Has the consumer of a dead letter handle its message anew.",
 	}
 	RedriveAll = endpoint.Method[RedriveAllRequest, RedriveAllResponse]{
-		Service: "deadletter", Name: "redrive-all", HTTP: "POST /v1/dead-letters/redrive", Idempotent: true, Auth: admin,
+		Service: "deadletter", Name: "redrive-all", HTTP: "POST /v1/dead-letters/redrive", Idempotent: true, Auth: endpoint.Admin,
 		Description: "Redrives the dead letters that fit, in the order of their messages, up to a number of them.",
 	}
 	Discard = endpoint.Method[DiscardRequest, DiscardResponse]{
-		Service: "deadletter", Name: "discard", HTTP: "DELETE /v1/dead-letters/{id}", Idempotent: true, Auth: admin,
+		Service: "deadletter", Name: "discard", HTTP: "DELETE /v1/dead-letters/{id}", Idempotent: true, Auth: endpoint.Admin,
 		Description: "Deletes a dead letter and overwrites it on disk.",
 	}
 )

@@ -8,7 +8,7 @@ import (
 
 // List is the endpoint of the notification service.
 var List = endpoint.Method[ListRequest, ListResponse]{
-	Service: "notification", Name: "list", HTTP: "GET /v1/notifications", Idempotent: true,
+	Service: "notification", Name: "list", HTTP: "GET /v1/notifications", Idempotent: true, Auth: endpoint.Operator,
 	Description: "Lists what was sent, or could not be, the newest first, page by page.",
 }
 

@@ -12,39 +12,39 @@ import (
 // The endpoints of the order service.
 var (
 	Create = endpoint.Method[CreateRequest, Order]{
-		Service: "order", Name: "create", HTTP: "POST /v1/orders", Location: "/v1/orders/{id}", Idempotent: true,
+		Service: "order", Name: "create", HTTP: "POST /v1/orders", Location: "/v1/orders/{id}", Idempotent: true, Auth: endpoint.SignedIn,
 		Description: "Places an order for a user; it is pending then.",
 	}
 	Get = endpoint.Method[GetRequest, Order]{
-		Service: "order", Name: "get", HTTP: "GET /v1/orders/{id}", Idempotent: true,
+		Service: "order", Name: "get", HTTP: "GET /v1/orders/{id}", Idempotent: true, Auth: endpoint.SignedIn,
 		Description: "Returns one order, as it is or as it was at a version or a time.",
 	}
 	List = endpoint.Method[ListRequest, ListResponse]{
-		Service: "order", Name: "list", HTTP: "GET /v1/users/{user_id}/orders", Idempotent: true,
+		Service: "order", Name: "list", HTTP: "GET /v1/users/{user_id}/orders", Idempotent: true, Auth: endpoint.SignedIn,
 		Description: "Lists the orders of one user, the newest first, page by page.",
 	}
 	Search = endpoint.Method[SearchRequest, ListResponse]{
-		Service: "order", Name: "search", HTTP: "GET /v1/orders", Idempotent: true,
+		Service: "order", Name: "search", HTTP: "GET /v1/orders", Idempotent: true, Auth: endpoint.Operator,
 		Description: "Finds orders by status, user, time and total, the newest first, page by page.",
 	}
 	Confirm = endpoint.Method[TransitionRequest, Order]{
-		Service: "order", Name: "confirm", HTTP: "POST /v1/orders/{id}/confirm", Idempotent: true,
+		Service: "order", Name: "confirm", HTTP: "POST /v1/orders/{id}/confirm", Idempotent: true, Auth: endpoint.Operator,
 		Description: "Accepts a pending order.",
 	}
 	Ship = endpoint.Method[TransitionRequest, Order]{
-		Service: "order", Name: "ship", HTTP: "POST /v1/orders/{id}/ship", Idempotent: true,
+		Service: "order", Name: "ship", HTTP: "POST /v1/orders/{id}/ship", Idempotent: true, Auth: endpoint.Operator,
 		Description: "Says that a confirmed order left the house.",
 	}
 	Deliver = endpoint.Method[TransitionRequest, Order]{
-		Service: "order", Name: "deliver", HTTP: "POST /v1/orders/{id}/deliver", Idempotent: true,
+		Service: "order", Name: "deliver", HTTP: "POST /v1/orders/{id}/deliver", Idempotent: true, Auth: endpoint.Operator,
 		Description: "Says that a shipped order arrived.",
 	}
 	Cancel = endpoint.Method[TransitionRequest, Order]{
-		Service: "order", Name: "cancel", HTTP: "POST /v1/orders/{id}/cancel", Idempotent: true,
+		Service: "order", Name: "cancel", HTTP: "POST /v1/orders/{id}/cancel", Idempotent: true, Auth: endpoint.SignedIn,
 		Description: "Calls off a pending or confirmed order.",
 	}
 	History = endpoint.Method[HistoryRequest, HistoryResponse]{
-		Service: "order", Name: "history", HTTP: "GET /v1/orders/{id}/history", Idempotent: true,
+		Service: "order", Name: "history", HTTP: "GET /v1/orders/{id}/history", Idempotent: true, Auth: endpoint.SignedIn,
 		Description: "Returns every event of one order, the oldest first.",
 	}
 )

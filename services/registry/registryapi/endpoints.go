@@ -9,27 +9,27 @@ import (
 // The endpoints of the registry.
 var (
 	Register = endpoint.Method[RegisterRequest, Service]{
-		Service: "registry", Name: "register", HTTP: "POST /v1/services", Location: "/v1/services/{name}", Idempotent: true,
+		Service: "registry", Name: "register", HTTP: "POST /v1/services", Location: "/v1/services/{name}", Idempotent: true, Auth: endpoint.Admin,
 		Description: "Registers one instance of a service that does not run on NATS, and how to check it.",
 	}
 	Deregister = endpoint.Method[DeregisterRequest, DeregisterResponse]{
-		Service: "registry", Name: "deregister", HTTP: "DELETE /v1/services/{name}", Idempotent: true,
+		Service: "registry", Name: "deregister", HTTP: "DELETE /v1/services/{name}", Idempotent: true, Auth: endpoint.Admin,
 		Description: "Forgets the registered instances of a service, or one of them; they are not checked any more.",
 	}
 	Get = endpoint.Method[GetRequest, Service]{
-		Service: "registry", Name: "get", HTTP: "GET /v1/services/{name}", Idempotent: true,
+		Service: "registry", Name: "get", HTTP: "GET /v1/services/{name}", Idempotent: true, Auth: endpoint.Operator,
 		Description: "Returns one service with every instance: those on NATS that answer now, and those that were registered.",
 	}
 	List = endpoint.Method[ListRequest, ListResponse]{
-		Service: "registry", Name: "list", HTTP: "GET /v1/services", Idempotent: true,
+		Service: "registry", Name: "list", HTTP: "GET /v1/services", Idempotent: true, Auth: endpoint.Operator,
 		Description: "Lists services by name, page by page.",
 	}
 	ChangeCheck = endpoint.Method[ChangeCheckRequest, Service]{
-		Service: "registry", Name: "change-check", HTTP: "PUT /v1/services/{name}/check", Idempotent: true,
+		Service: "registry", Name: "change-check", HTTP: "PUT /v1/services/{name}/check", Idempotent: true, Auth: endpoint.Admin,
 		Description: "Changes how the registered instances of a service are checked, or one of them, from now on.",
 	}
 	HealthCheck = endpoint.Method[HealthCheckRequest, Service]{
-		Service: "registry", Name: "health-check", HTTP: "POST /v1/services/{name}/health-check", Idempotent: true,
+		Service: "registry", Name: "health-check", HTTP: "POST /v1/services/{name}/health-check", Idempotent: true, Auth: endpoint.Admin,
 		Description: "Checks every instance of a service now and says how it is; fails when one of them does. It changes no status.",
 	}
 )

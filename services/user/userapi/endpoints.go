@@ -9,27 +9,27 @@ import (
 // The endpoints of the user service.
 var (
 	Create = endpoint.Method[CreateRequest, User]{
-		Service: "user", Name: "create", HTTP: "POST /v1/users", Location: "/v1/users/{id}", Idempotent: true,
+		Service: "user", Name: "create", HTTP: "POST /v1/users", Location: "/v1/users/{id}", Idempotent: true, Auth: endpoint.Public,
 		Description: "Registers a user; username and e-mail belong to one user only.",
 	}
 	Get = endpoint.Method[GetRequest, User]{
-		Service: "user", Name: "get", HTTP: "GET /v1/users/{id}", Idempotent: true,
+		Service: "user", Name: "get", HTTP: "GET /v1/users/{id}", Idempotent: true, Auth: endpoint.SignedIn,
 		Description: "Returns one user.",
 	}
 	List = endpoint.Method[ListRequest, ListResponse]{
-		Service: "user", Name: "list", HTTP: "GET /v1/users", Idempotent: true,
+		Service: "user", Name: "list", HTTP: "GET /v1/users", Idempotent: true, Auth: endpoint.Operator,
 		Description: "Lists users, the newest first, page by page.",
 	}
 	Update = endpoint.Method[UpdateRequest, User]{
-		Service: "user", Name: "update", HTTP: "PATCH /v1/users/{id}", Idempotent: true,
+		Service: "user", Name: "update", HTTP: "PATCH /v1/users/{id}", Idempotent: true, Auth: endpoint.SignedIn,
 		Description: "Changes username, e-mail or both; what is given up is free for others.",
 	}
 	Erase = endpoint.Method[EraseRequest, EraseResponse]{
-		Service: "user", Name: "erase", HTTP: "DELETE /v1/users/{id}", Idempotent: true,
+		Service: "user", Name: "erase", HTTP: "DELETE /v1/users/{id}", Idempotent: true, Auth: endpoint.SignedIn,
 		Description: "Erases a user: the names are free at once, all copies of personal data go soon after.",
 	}
 	Authenticate = endpoint.Method[AuthenticateRequest, User]{
-		Service: "user", Name: "authenticate", Idempotent: true,
+		Service: "user", Name: "authenticate", Idempotent: true, Auth: endpoint.Public,
 		Description: "Returns the user whose username or e-mail and password these are.",
 	}
 )

@@ -1,0 +1,2 @@
+// Package auth is who asks, and how that is proven.
+package auth
