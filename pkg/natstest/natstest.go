@@ -13,6 +13,7 @@ package natstest
 
 import (
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -45,12 +46,34 @@ func options(t testing.TB, settings []func(*server.Options)) *server.Options {
 	t.Helper()
 	o := &server.Options{
 		ServerName: "natstest", Host: "127.0.0.1", Port: server.RANDOM_PORT,
-		JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+		JetStream: true, StoreDir: storeDir(t), NoLog: true, NoSigs: true,
 	}
 	for _, set := range settings {
 		set(o)
 	}
 	return o
+}
+
+// storeDir returns a temporary folder that goes away with the test. A server that has
+// shut down may still be removing files of unfinished batches, which would make the
+// removal of the folder fail.
+func storeDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		const wait, attempts = 10 * time.Millisecond, 500
+		tick := time.NewTicker(wait)
+		defer tick.Stop()
+		err := os.RemoveAll(dir)
+		for n := 1; err != nil && n < attempts; n++ {
+			<-tick.C
+			err = os.RemoveAll(dir)
+		}
+		if err != nil {
+			t.Errorf("natstest: remove the server's files: %v", err)
+		}
+	})
+	return dir
 }
 
 func (s *Server) start(t testing.TB) {
