@@ -32,6 +32,12 @@ func (p place) below(name string, secret bool) place {
 	return p
 }
 
+// with returns the same place for a field that adds nothing to the path.
+func (p place) with(secret bool) place {
+	p.secret = p.secret || secret
+	return p
+}
+
 func (p place) item(i int) place {
 	p.inside += "[" + strconv.Itoa(i) + "]"
 	return p
@@ -109,6 +115,14 @@ func (d *decoder) fields(at place, n *node, v reflect.Value) {
 	known := map[string]bool{}
 	var names []string
 	for _, f := range fieldsOf(v.Type()) {
+		if f.rest {
+			others := without(n, v.Type())
+			for _, e := range others.table.entries {
+				known[e.key] = true
+			}
+			d.mapped(at.with(f.secret), others, v.FieldByIndex(f.index))
+			continue
+		}
 		known[f.name] = true
 		names = append(names, f.name)
 		if e := n.table.get(f.name); e != nil {
@@ -126,6 +140,25 @@ func (d *decoder) fields(at place, n *node, v reflect.Value) {
 	if d.problems.count == before {
 		d.validate(at, n, v)
 	}
+}
+
+// without returns the blocks of n that no field of t names: those for the rest.
+func without(n *node, t reflect.Type) *node {
+	if n == nil || n.kind != kindTable {
+		return nil
+	}
+	named := map[string]bool{}
+	for _, f := range fieldsOf(t) {
+		named[f.name] = !f.rest
+	}
+	others := *n
+	others.table = &table{form: n.table.form}
+	for _, e := range n.table.entries {
+		if !named[e.key] && e.value.kind == kindTable {
+			others.table.add(e)
+		}
+	}
+	return &others
 }
 
 // validate asks the struct itself, if it has a Validate method.

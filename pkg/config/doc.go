@@ -21,10 +21,11 @@
 //
 // What the struct holds before are the defaults; the file wins over them, the
 // environment over the file, flags over all. The key of a field is its name in snake
-// case, or what the tag config:"…" says; config:"-" is no setting. The tag doc says
-// what it is for, secret:"true" masks it and reload:"true" says that it may change
-// while the program runs; both hold for everything below. The variable of http.address
-// is SLUICE_HTTP_ADDRESS.
+// case, or what the tag config:"…" says; config:"-" is no setting, and config:"*" is a
+// map that takes the blocks which no other field of its struct names. The tag doc says
+// what a setting is for, secret:"true" masks it and reload:"true" says that it may
+// change while the program runs; both hold for everything below. The variable of
+// http.address is SLUICE_HTTP_ADDRESS.
 //
 // Types are string, bool, all integers and floats, [time.Duration], [Size],
 // [currency.Amount] ("19.99 EUR"), [Operand], whatever implements

@@ -25,7 +25,7 @@ type overlay struct {
 // environment sets every setting whose variable is set.
 func (o *overlay) environment(root *node, paths [][]string) {
 	for _, path := range paths {
-		name := variableName(o.prefix, path)
+		name := Variable(o.prefix, path...)
 		value, set := o.environ[name]
 		if !set {
 			continue
@@ -83,8 +83,9 @@ func (o *overlay) unused() []string {
 	return names
 }
 
-// variableName returns the name of the environment variable for a setting.
-func variableName(prefix string, path []string) string {
+// Variable returns the name of the environment variable for a setting: that of
+// policies.user-2.timeout is SLUICE_POLICIES_USER_2_TIMEOUT with the prefix SLUICE.
+func Variable(prefix string, path ...string) string {
 	name := prefix + "_" + strings.Join(path, "_")
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -114,6 +115,10 @@ func pathsOf(at []string, v reflect.Value, n *node) [][]string {
 	switch shapeOf(v.Type()) {
 	case shapeStruct:
 		for _, f := range fieldsOf(v.Type()) {
+			if f.rest {
+				paths = append(paths, pathsOf(at, v.FieldByIndex(f.index), without(n, v.Type()))...)
+				continue
+			}
 			below(f.name, v.FieldByIndex(f.index))
 		}
 	case shapeMap:

@@ -20,7 +20,11 @@ type field struct {
 	doc    string
 	secret bool
 	reload bool
+	rest   bool // a map of the blocks that no other field names
 }
+
+// rest is the name of the field that takes all blocks which have no field of their own.
+const rest = "*"
 
 // fieldsOf returns the fields of a struct in their order, those of embedded structs
 // in place. It panics on what cannot be a setting: that is a mistake in the program.
@@ -30,6 +34,9 @@ func fieldsOf(t reflect.Type) []field {
 	for _, f := range fields {
 		if seen[f.name] {
 			panic(fmt.Sprintf("config: %s has two fields for %q", t, f.name))
+		}
+		if f.rest && (shapeOf(f.typ) != shapeMap || !isSection(f.typ.Elem())) {
+			panic(fmt.Sprintf("config: the rest of %s is a %s and no map of blocks", t, f.typ))
 		}
 		seen[f.name] = true
 	}
@@ -55,6 +62,7 @@ func appendFields(fields []field, t reflect.Type, at []int) []field {
 		fields = append(fields, field{
 			index: index, name: name, typ: f.Type,
 			doc: f.Tag.Get("doc"), secret: f.Tag.Get("secret") == "true", reload: f.Tag.Get("reload") == "true",
+			rest: name == rest,
 		})
 	}
 	return fields
@@ -180,11 +188,16 @@ func isOpen(t reflect.Type, path []string) bool {
 	case shapeMap:
 		return isOpen(t.Elem(), path[1:])
 	case shapeStruct:
+		var others *field
 		for _, f := range fieldsOf(t) {
-			if f.name == path[0] {
+			if f.name == path[0] && !f.rest {
 				return !f.secret && isOpen(f.typ, path[1:])
 			}
+			if f.rest {
+				others = &f
+			}
 		}
+		return others != nil && !others.secret && isOpen(others.typ, path)
 	default:
 	}
 	return false

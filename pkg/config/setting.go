@@ -46,7 +46,11 @@ func (l *lister) walk(at Setting, v reflect.Value) {
 		fields := fieldsOf(v.Type())
 		for _, deep := range []bool{false, true} {
 			for _, f := range fields {
-				if isSection(f.typ) == deep {
+				switch {
+				case isSection(f.typ) != deep:
+				case f.rest:
+					l.walk(at.with(f), v.FieldByIndex(f.index))
+				default:
 					l.walk(at.below(f), v.FieldByIndex(f.index))
 				}
 			}
@@ -67,10 +71,14 @@ func isSection(t reflect.Type) bool {
 }
 
 func (s Setting) below(f field) Setting {
-	return Setting{
-		path: append(slices.Clip(s.path), f.name), Doc: f.doc,
-		Secret: s.Secret || f.secret, Reload: s.Reload || f.reload,
-	}
+	s = s.with(f)
+	s.path = append(slices.Clip(s.path), f.name)
+	return s
+}
+
+// with returns what the settings of f inherit when it adds nothing to the path.
+func (s Setting) with(f field) Setting {
+	return Setting{path: s.path, Doc: f.doc, Secret: s.Secret || f.secret, Reload: s.Reload || f.reload}
 }
 
 func (l *lister) leaf(s Setting, v reflect.Value) {

@@ -19,7 +19,8 @@ type breaker struct {
 	state      State
 	since      time.Time
 	generation uint64 // counts the changes of state
-	spare      int    // permits of inner that were given back
+	became     [states]uint64
+	spare      int // permits of inner that were given back
 	waiting    []Change
 	delivering bool // one goroutine hands on what waits
 }
@@ -74,16 +75,20 @@ func (b *breaker) settle(generation uint64, outcome Outcome, cause error) {
 	b.follow(cause)
 }
 
-// follow notes a change of the state of inner. The caller holds mu.
+// follow notes a change of the state of inner, and what opened it. The caller holds mu.
 func (b *breaker) follow(cause error) {
 	state := stateOf(b.inner.State())
 	if state == b.state {
 		return
 	}
+	if state != Open {
+		cause = nil
+	}
 	now := time.Now()
 	b.waiting = append(b.waiting, Change{From: b.state, To: state, At: now, Cause: cause})
 	b.state, b.since, b.spare = state, now, 0
 	b.generation++
+	b.became[state]++
 }
 
 // unlock hands on the changes that were noted, in their order and while nobody holds
@@ -100,12 +105,13 @@ func (b *breaker) unlock() {
 	b.mu.Unlock()
 }
 
-// look returns the state, since when, and when an open breaker lets a probe through.
-func (b *breaker) look() (state State, since time.Time, retryAfter time.Duration) {
+// look shows the state, since when, how often each came about, and when an open breaker
+// lets a probe through.
+func (b *breaker) look(s *Snapshot) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	s.State, s.Since, s.Changes = b.state, b.since, b.became
 	if b.state == Open {
-		retryAfter = max(0, b.recovery-time.Since(b.since))
+		s.RetryAfter = max(0, b.recovery-time.Since(b.since))
 	}
-	return b.state, b.since, retryAfter
 }

@@ -1,15 +1,14 @@
 package resilience
 
 import (
-	"errors"
-	"fmt"
 	"math"
 	"time"
 )
 
-// Config has the settings of one [Policy]. The zero value is a sound policy.
+// Config has the settings of one [Policy]. The zero value is a sound policy, and a field
+// that is zero has its default.
 type Config struct {
-	Timeout   time.Duration // of a call with its repeats; default 5 s. An earlier deadline of the context counts
+	Timeout   time.Duration `doc:"Of a call with its repeats, unless the caller has less time; 0s is 5s."`
 	Retry     Retry
 	Breaker   Breaker
 	Bulkhead  Bulkhead
@@ -18,89 +17,79 @@ type Config struct {
 
 // Retry says when a call is repeated.
 type Retry struct {
-	Attempts       int           // with the first; default 3; 1 repeats nothing
-	AttemptTimeout time.Duration // of one attempt; default: what is left of Timeout
-	Backoff        time.Duration // the longest first pause, doubled for each further one; default 20 ms
-	MaxBackoff     time.Duration // the longest pause; default 1 s
-	Budget         float64       // repeats for each call, on the average; default 0.1
-	Reserve        int           // repeats beyond the budget; default 10
+	// Attempts is with the first. Default 3; 1 repeats nothing.
+	Attempts int `doc:"How often a call is tried at most, with the first time; 0 is 3."`
+	// AttemptTimeout is of one attempt. Default: what is left of Timeout.
+	AttemptTimeout time.Duration `doc:"Of one attempt; 0s is what is left of timeout."`
+	// Backoff is the longest first pause, doubled for each further one. Default 20 ms.
+	Backoff time.Duration `doc:"The longest pause before the first repeat, which doubles with each further one; 0s is 20ms."`
+	// MaxBackoff is the longest pause. Default 1 s, or Backoff when that is longer.
+	MaxBackoff time.Duration `doc:"The longest pause; 0s is 1s."`
+	// Budget is repeats for each call, on the average. Default 0.1.
+	Budget float64 `doc:"Repeats for each call, on the average over all calls; 0 is 0.1."`
+	// Reserve is repeats beyond the budget. Default 10.
+	Reserve int `doc:"Repeats beyond the budget; 0 is 10."`
 }
 
 // Breaker says when a target counts as down, and how it is tried again. It counts
 // consecutive failures or, with a Window, the share of failures in it.
 type Breaker struct {
-	Failures int           // in a row that open it, without a Window; default 5; -1 is no breaker at all
-	Window   time.Duration // the last part of time that is looked at; default 0: consecutive failures
-	Rate     float64       // share of failures in Window that opens it, to the hundredth; default 0.5
-	MinCalls int           // in Window before Rate means something; default 20
-	Recovery time.Duration // open for so long; default 30 s
-	Probes   int           // at once while half-open, and successes that close it; default 1
-	Patience time.Duration // an attempt that timed out earlier proves nothing; default a quarter of AttemptTimeout or else Timeout
+	// Failures in a row open it, without a Window. Default 5; -1 is no breaker at all.
+	Failures int `doc:"So many failures in a row open the breaker, unless there is a window; 0 is 5, -1 is no breaker at all."`
+	// Window is the last part of time that is looked at. Default 0: consecutive failures.
+	Window time.Duration `doc:"The last part of time, of which the share of failures opens the breaker; 0s counts failures in a row instead."`
+	// Rate is the share of failures in Window that opens it, to the hundredth. Default 0.5.
+	Rate float64 `doc:"The share of failures in the window that opens the breaker; 0 is 0.5."`
+	// MinCalls is in Window before Rate means something. Default 20.
+	MinCalls int `doc:"Fewer calls in the window open nothing; 0 is 20."`
+	// Recovery is how long it stays open. Default 30 s.
+	Recovery time.Duration `doc:"How long an open breaker refuses calls before it lets probes through; 0s is 30s."`
+	// Probes are let through at once while half-open, and as many successes close it.
+	// Default 1.
+	Probes int `doc:"How many probes are let through at once, and how many successes close the breaker; 0 is 1."`
+	// Patience is how long an attempt must have lasted for its time-out to prove something.
+	// Default: a quarter of AttemptTimeout, or else of Timeout.
+	Patience time.Duration `doc:"An attempt that times out earlier, since its caller had little time, proves nothing; 0s is a quarter of the time of an attempt."`
 }
 
 // Bulkhead bounds the calls that are under way at once.
 type Bulkhead struct {
-	Limit int           // attempts under way; default 0: no bound
-	Wait  time.Duration // for a place; default 0: refused at once
+	// Limit is attempts under way. Default 0: no bound.
+	Limit int `doc:"How many attempts may be under way at once; 0 is no bound."`
+	// Wait is for a place. Default 0: refused at once.
+	Wait time.Duration `doc:"How long a call waits for its place before it is refused."`
 }
 
 // RateLimit bounds the attempts per second.
 type RateLimit struct {
-	PerSecond float64 // on the average; default 0: no bound
-	Burst     int     // at once; default PerSecond rounded up
+	// PerSecond is on the average. Default 0: no bound.
+	PerSecond float64 `doc:"How many attempts may begin in a second, on the average; 0 is no bound."`
+	// Burst is how many may begin at once. Default PerSecond rounded up.
+	Burst int `doc:"How many attempts may begin at once after a pause; 0 is per_second rounded up."`
 }
 
-// Validate returns all that is wrong with c, each field with its name, or nil.
-func (c Config) Validate() error {
-	var errs []error
-	wrong := func(bad bool, field, want string, got any) {
-		if bad {
-			errs = append(errs, fmt.Errorf("%s is %v and must be %s", field, got, want))
-		}
-	}
-	for _, d := range []struct {
-		field string
-		value time.Duration
-	}{
-		{"timeout", c.Timeout},
-		{"retry.attempt_timeout", c.Retry.AttemptTimeout},
-		{"retry.backoff", c.Retry.Backoff},
-		{"retry.max_backoff", c.Retry.MaxBackoff},
-		{"breaker.window", c.Breaker.Window},
-		{"breaker.recovery", c.Breaker.Recovery},
-		{"breaker.patience", c.Breaker.Patience},
-		{"bulkhead.wait", c.Bulkhead.Wait},
-	} {
-		wrong(d.value < 0 || d.value > maxDuration, d.field, "from 0s to "+maxDuration.String(), d.value)
-	}
-	full := c.withDefaults()
-	wrong(c.Retry.Attempts < 0 || c.Retry.Attempts > maxAttempts, "retry.attempts", fmt.Sprintf("from 1 to %d", maxAttempts), c.Retry.Attempts)
-	wrong(!(c.Retry.Budget >= 0 && c.Retry.Budget <= 1), "retry.budget", "from 0 to 1", c.Retry.Budget)
-	wrong(outside(c.Retry.Reserve, 0), "retry.reserve", countRange(0), c.Retry.Reserve)
-	wrong(full.Retry.Backoff > full.Retry.MaxBackoff, "retry.backoff", "at most retry.max_backoff", full.Retry.Backoff)
-	wrong(outside(c.Breaker.Failures, -1), "breaker.failures", countRange(-1), c.Breaker.Failures)
-	wrong(!(c.Breaker.Rate >= 0 && c.Breaker.Rate <= 1), "breaker.rate", "from 0 to 1", c.Breaker.Rate)
-	wrong(c.Breaker.Rate > 0 && c.Breaker.Rate < 0.01, "breaker.rate", "a hundredth or more", c.Breaker.Rate)
-	wrong(outside(c.Breaker.MinCalls, 0), "breaker.min_calls", countRange(0), c.Breaker.MinCalls)
-	wrong(outside(c.Breaker.Probes, 0), "breaker.probes", countRange(0), c.Breaker.Probes)
-	wrong(c.Breaker.Window > 0 && c.Breaker.Window < minWindow, "breaker.window", minWindow.String()+" or more", c.Breaker.Window)
-	wrong(full.Breaker.Patience > full.attemptTimeout(), "breaker.patience", "at most the time of an attempt", full.Breaker.Patience)
-	wrong(outside(c.Bulkhead.Limit, 0), "bulkhead.limit", countRange(0), c.Bulkhead.Limit)
-	wrong(!(c.RateLimit.PerSecond >= 0 && c.RateLimit.PerSecond <= maxCount), "rate_limit.per_second", countRange(0), c.RateLimit.PerSecond)
-	wrong(outside(c.RateLimit.Burst, 0), "rate_limit.burst", countRange(0), c.RateLimit.Burst)
-	return errors.Join(errs...)
+// Over returns c with the fields of under where its own are zero.
+func (c Config) Over(under Config) Config {
+	or(&c.Timeout, under.Timeout)
+	or(&c.Retry.Attempts, under.Retry.Attempts)
+	or(&c.Retry.AttemptTimeout, under.Retry.AttemptTimeout)
+	or(&c.Retry.Backoff, under.Retry.Backoff)
+	or(&c.Retry.MaxBackoff, under.Retry.MaxBackoff)
+	or(&c.Retry.Budget, under.Retry.Budget)
+	or(&c.Retry.Reserve, under.Retry.Reserve)
+	or(&c.Breaker.Failures, under.Breaker.Failures)
+	or(&c.Breaker.Window, under.Breaker.Window)
+	or(&c.Breaker.Rate, under.Breaker.Rate)
+	or(&c.Breaker.MinCalls, under.Breaker.MinCalls)
+	or(&c.Breaker.Recovery, under.Breaker.Recovery)
+	or(&c.Breaker.Probes, under.Breaker.Probes)
+	or(&c.Breaker.Patience, under.Breaker.Patience)
+	or(&c.Bulkhead.Limit, under.Bulkhead.Limit)
+	or(&c.Bulkhead.Wait, under.Bulkhead.Wait)
+	or(&c.RateLimit.PerSecond, under.RateLimit.PerSecond)
+	or(&c.RateLimit.Burst, under.RateLimit.Burst)
+	return c
 }
-
-const (
-	maxAttempts = 10
-	maxCount    = 1_000_000
-	maxDuration = 24 * time.Hour
-	minWindow   = 10 * time.Millisecond // its tenths are what is counted in
-)
-
-func outside(n, least int) bool { return n < least || n > maxCount }
-
-func countRange(least int) string { return fmt.Sprintf("from %d to %d", least, maxCount) }
 
 func (c Config) withDefaults() Config {
 	or(&c.Timeout, 5*time.Second)

@@ -49,6 +49,13 @@
 // is not waited for. A budget keeps repeats to a share of the calls plus a small
 // constant, so that a target that is down never gets a multiple of its load.
 //
+// # Settings and metrics
+//
+// A [Config] may lie over another ([Config.Over]), so that a file changes some of what
+// the code has chosen; package app does that with the sections [policies]. [Set.Measure]
+// makes metrics of breakers, attempts, repeats and refusals; [Set.Snapshot] shows the same
+// at one moment.
+//
 // # What is not promised
 //
 // State is kept per process: each replica learns by itself that a target is down. A

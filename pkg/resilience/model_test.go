@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +23,7 @@ type model struct {
 	changed  time.Time
 	results  []result // of this generation
 	underWay int      // of this generation
+	told     []resilience.Change
 }
 
 type result struct {
@@ -29,13 +31,14 @@ type result struct {
 	ok bool
 }
 
-func (m *model) become(s resilience.State) {
+func (m *model) become(s resilience.State, cause error) {
+	m.told = append(m.told, resilience.Change{Policy: "user", From: m.state, To: s, At: time.Now(), Cause: cause})
 	m.state, m.changes, m.changed, m.results, m.underWay = s, m.changes+1, time.Now(), nil, 0
 }
 
 func (m *model) admits() bool {
 	if m.state == resilience.Open && time.Since(m.changed) >= m.cfg.Recovery {
-		m.become(resilience.HalfOpen)
+		m.become(resilience.HalfOpen, nil)
 	}
 	ok := m.state == resilience.Closed || m.state == resilience.HalfOpen && m.underWay < m.cfg.Probes
 	if ok {
@@ -44,21 +47,29 @@ func (m *model) admits() bool {
 	return ok
 }
 
-func (m *model) ends(generation int, said error) {
+// lesson is what a call teaches about its target.
+type lesson int
+
+const (
+	nothing lesson = iota
+	isWell
+	isDown
+)
+
+func (m *model) ends(generation int, l lesson, err error) {
 	if generation != m.changes {
 		return
 	}
 	m.underWay--
-	outcome := classify(said).Outcome
-	if said != nil && outcome == resilience.Ignored {
+	if l == nothing {
 		return
 	}
-	m.results = append(m.results, result{time.Now(), said == nil || outcome == resilience.Answered || outcome == resilience.Busy})
+	m.results = append(m.results, result{time.Now(), l == isWell})
 	switch {
-	case m.state == resilience.HalfOpen && !m.results[len(m.results)-1].ok, m.state == resilience.Closed && m.tooMany():
-		m.become(resilience.Open)
+	case m.state == resilience.HalfOpen && l == isDown, m.state == resilience.Closed && m.tooMany():
+		m.become(resilience.Open, err)
 	case m.state == resilience.HalfOpen && len(m.results) == m.cfg.Probes:
-		m.become(resilience.Closed)
+		m.become(resilience.Closed, nil)
 	}
 }
 
@@ -111,34 +122,101 @@ func TestBreakerIsTheModel(t *testing.T) {
 	}
 }
 
+// ending is how a call may end.
+type ending struct {
+	name    string
+	act     func(cancel func()) error // what the target does; cancel is the caller's giving up
+	err     error                     // what the caller gets
+	teaches lesson
+	soon    lesson // when the call has lasted for less than the breaker's patience
+}
+
+var errPanic = errors.New("panic")
+
+func says(name string, err error, teaches lesson) ending {
+	return ending{name: name, act: func(func()) error { return err }, err: err, teaches: teaches, soon: teaches}
+}
+
+var endings = []ending{
+	says("success", nil, isWell),
+	says("failure", errDown, isDown),
+	says("failure", errDown, isDown),
+	says("nobody there", errGone, isDown),
+	says("too busy", errBusy, isWell),
+	says("the caller's mistake", errNotFound, isWell),
+	says("cancelled further down", context.Canceled, nothing),
+	{name: "no answer in time", act: func(func()) error { return context.DeadlineExceeded }, err: context.DeadlineExceeded, teaches: isDown, soon: nothing},
+	{name: "the caller gives up", act: func(cancel func()) error { cancel(); return context.Canceled }, err: context.Canceled},
+	{name: "the caller gives up as the target fails", act: func(cancel func()) error { cancel(); return errDown }, err: errDown},
+	{name: "panic", act: func(func()) error { panic(errPanic) }, err: errPanic},
+}
+
+// underWay is a call whose target has not answered.
+type underWay struct {
+	generation int
+	began      time.Time
+	answer     chan func(cancel func()) error
+	result     chan error
+}
+
+// begin starts a call and returns when it waits for its target, or is over.
+func begin(t *testing.T, p *resilience.Policy, m *model) underWay {
+	t.Helper()
+	c := underWay{generation: m.changes, began: time.Now(), answer: make(chan func(func()) error, 1), result: make(chan error, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel()
+		defer func() {
+			if thrown, ok := recover().(error); ok {
+				c.result <- thrown
+			}
+		}()
+		_, err := resilience.Do(ctx, p, func(context.Context) (int, error) { return 1, (<-c.answer)(cancel) })
+		c.result <- err
+	}()
+	synctest.Wait()
+	return c
+}
+
+// patience of the breaker: what times out earlier teaches nothing.
+const patience = 10 * time.Second
+
 // follow does the same to a policy and to the model of its breaker.
 func follow(t *testing.T, rt *rapid.T, cfg resilience.Breaker) {
 	t.Helper()
-	cfg.Recovery = 30 * time.Second
+	cfg.Recovery, cfg.Patience = 30*time.Second, patience
 	cfg.Probes = rapid.IntRange(1, 3).Draw(rt, "probes")
-	p := newPolicy(t, resilience.Config{Timeout: time.Hour * 24, Retry: resilience.Retry{Attempts: 1}, Breaker: cfg})
 	m := &model{cfg: cfg}
-	type call struct {
-		pending
-		generation int
-	}
-	var calls []call
+	var (
+		told  []resilience.Change
+		calls []underWay
+		p     *resilience.Policy
+	)
+	p, err := resilience.New("user", resilience.Config{Timeout: time.Hour * 24, Retry: resilience.Retry{Attempts: 1}, Breaker: cfg},
+		resilience.Hooks{Classify: classify, OnChange: func(c resilience.Change) {
+			told = append(told, c)
+			if now := p.Snapshot().State; now != c.To { // it may be used meanwhile
+				rt.Errorf("the breaker is %v as it is told to be %v", now, c.To)
+			}
+		}})
+	wantError(t, err, nil)
 	defer func() {
 		for _, c := range calls {
-			_ = c.finish(nil)
+			c.answer <- func(func()) error { return nil }
+			<-c.result
 		}
 	}()
 	rt.Repeat(map[string]func(*rapid.T){
 		"start": func(rt *rapid.T) {
 			want := m.admits()
-			c := start(t.Context(), p)
+			c := begin(t, p, m)
 			select {
 			case err := <-c.result:
 				if want || !errors.Is(err, resilience.ErrOpen) {
 					rt.Fatalf("the call got %v, and the model admits %v", err, want)
 				}
 			default:
-				calls = append(calls, call{c, m.changes})
+				calls = append(calls, c)
 				if !want {
 					rt.Fatal("the call got through, and the model refuses it")
 				}
@@ -149,12 +227,17 @@ func follow(t *testing.T, rt *rapid.T, cfg resilience.Breaker) {
 				return // no call is under way
 			}
 			i := rapid.IntRange(0, len(calls)-1).Draw(rt, "call")
-			said := rapid.SampledFrom([]error{nil, errDown, errDown, errGone, errNotFound, errBusy, context.Canceled}).Draw(rt, "said")
-			c := calls[i]
+			n := rapid.IntRange(0, len(endings)-1).Draw(rt, "ending")
+			c, how := calls[i], endings[n]
 			calls = append(calls[:i], calls[i+1:]...)
-			m.ends(c.generation, said)
-			if err := c.finish(said); !errors.Is(err, said) {
-				rt.Fatalf("the call got %v, and the target said %v", err, said)
+			teaches := how.teaches
+			if time.Since(c.began) < patience {
+				teaches = how.soon
+			}
+			m.ends(c.generation, teaches, how.err)
+			c.answer <- how.act
+			if err := <-c.result; !errors.Is(err, how.err) {
+				rt.Fatalf("%s: the call got %v, want %v", how.name, err, how.err)
 			}
 		},
 		"wait": func(rt *rapid.T) {
@@ -165,6 +248,13 @@ func follow(t *testing.T, rt *rapid.T, cfg resilience.Breaker) {
 			if s.State != m.state || m.changes > 0 && !s.Since.Equal(m.changed) {
 				rt.Fatalf("the breaker is %v since %v, and the model %v since %v", s.State, s.Since, m.state, m.changed)
 			}
+			if !slices.EqualFunc(told, m.told, sameChange) {
+				rt.Fatalf("the changes were %v, and those of the model %v", told, m.told)
+			}
 		},
 	})
+}
+
+func sameChange(a, b resilience.Change) bool {
+	return a.Policy == b.Policy && a.From == b.From && a.To == b.To && a.At.Equal(b.At) && a.Cause == b.Cause //nolint:errorlint // the same and not one like it
 }

@@ -13,6 +13,7 @@ type Snapshot struct {
 	State      State         // Closed when there is no breaker
 	Since      time.Time     // of the state; zero when there is no breaker
 	RetryAfter time.Duration // until an open breaker lets a probe through, else 0
+	Changes    [3]uint64     // how often the breaker changed to each State
 	Counts     Counts
 }
 
@@ -32,7 +33,7 @@ type Counts struct {
 func (p *Policy) Snapshot() Snapshot {
 	s := Snapshot{Policy: p.name, Counts: p.counts.read()}
 	if p.breaker != nil {
-		s.State, s.Since, s.RetryAfter = p.breaker.look()
+		p.breaker.look(&s)
 	}
 	return s
 }

@@ -15,6 +15,8 @@ const (
 	Closed   State = iota // calls pass
 	Open                  // calls are refused
 	HalfOpen              // some probes pass
+
+	states // how many there are
 )
 
 // String returns "closed", "open" or "half-open".
