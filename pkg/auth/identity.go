@@ -15,6 +15,10 @@ const (
 	Admin    Role = "admin"    // change everything: roles, the registry, dead letters, read models
 )
 
+// Granted reports whether r is a role that a user may be given. Everybody is a
+// [Customer], whom nobody has made one.
+func (r Role) Granted() bool { return r == Operator || r == Admin }
+
 // Identity is who asks: a user, a service, or nobody. The zero value is nobody.
 type Identity struct {
 	User    string // id; empty for services and nobody
@@ -71,4 +75,11 @@ func From(ctx context.Context) Identity {
 func TokenFrom(ctx context.Context) string {
 	c, _ := ctx.Value(identityKey{}).(carried)
 	return c.token
+}
+
+// Asked reports whether ctx belongs to a request in which somebody asks, or nobody:
+// whether [With] has said. What is done for nobody is not done as somebody else.
+func Asked(ctx context.Context) bool {
+	_, asked := ctx.Value(identityKey{}).(carried)
+	return asked
 }
