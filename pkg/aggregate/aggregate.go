@@ -57,12 +57,14 @@ type Aggregates[S any] struct {
 	apply     func(state S, e event.Event, data event.Data) S
 	cache     *cache[S]
 	snapshots atomic.Pointer[Snapshots[S]] // nil until they are started
+	meters    *meters
 }
 
 // New returns the aggregates whose events are in store. apply must be pure, and must
 // not change what state refers to: copy slices and maps before changing them.
 func New[S any](store *eventstore.Store, apply func(state S, e event.Event, data event.Data) S) *Aggregates[S] {
-	return &Aggregates[S]{store: store, apply: apply, cache: newCache[S]()}
+	s := store.Stream()
+	return &Aggregates[S]{store: store, apply: apply, cache: newCache[S](), meters: newMeters(store.Meters(), s.Entity, s.Name)}
 }
 
 // Command asks one aggregate for one decision.
@@ -145,9 +147,11 @@ func (a *Aggregates[S]) Do(ctx context.Context, c Command[S]) (Result[S], error)
 func (a *Aggregates[S]) do(ctx context.Context, c Command[S]) (Result[S], error) {
 	r := a.cache.get(c.ID)
 	switch {
-	case r == nil && c.Create:
+	case r != nil:
+		a.meters.lookedUp(ctx, true)
+	case c.Create:
 		r = &root[S]{}
-	case r == nil:
+	default:
 		var err error
 		if r, err = a.load(ctx, c.ID); err != nil {
 			return Result[S]{}, err
@@ -305,6 +309,7 @@ func (a *Aggregates[S]) past(ctx context.Context, id string, belongs func(event.
 // what is new since it was last in memory, or since its snapshot.
 func (a *Aggregates[S]) load(ctx context.Context, id string) (*root[S], error) {
 	known := a.cache.get(id)
+	a.meters.lookedUp(ctx, known != nil)
 	begin := func(context.Context) (eventstore.Tail, error) {
 		if known == nil {
 			known = &root[S]{}

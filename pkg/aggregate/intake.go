@@ -5,15 +5,17 @@ import (
 	"errors"
 	"fmt"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"sluice/pkg/bus"
 	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
-	"sluice/pkg/telemetry"
 )
 
 // Taker takes in one type of event; make it with [Take].
 type Taker struct {
 	name string
+	span []trace.SpanStartOption
 	do   func(ctx context.Context, e event.Event, registry *event.Registry) error
 }
 
@@ -22,7 +24,7 @@ type Taker struct {
 // the Origin.
 func Take[T event.Data](do func(ctx context.Context, e event.Of[T]) error) Taker {
 	var zero T
-	return Taker{name: zero.EventType(), do: func(ctx context.Context, e event.Event, registry *event.Registry) error {
+	return Taker{name: zero.EventType(), span: takingIn(zero.EventType()), do: func(ctx context.Context, e event.Event, registry *event.Registry) error {
 		data, err := registry.DecodeStrict(e)
 		if err != nil {
 			return bus.Drop(err)
@@ -64,8 +66,7 @@ func Intake(registry *event.Registry, takers ...Taker) bus.Handler {
 		if !event.IsUUID(e.Subject) {
 			return bus.Drop(errors.New("attribute subject is not the id of an aggregate, a UUID in lower case"))
 		}
-		ctx = telemetry.FromEvent(ctx, e)
-		ctx, span := telemetry.Start(ctx, "intake "+e.Type)
+		ctx, span := begin(ctx, taker, e)
 		defer span.End()
 		cause := event.Metadata{CorrelationID: e.CorrelationID, CausationID: e.CausationID}
 		if cause.CorrelationID == "" {

@@ -112,6 +112,7 @@ func (s *Snapshots[S]) consider(id string, version uint64, r *root[S]) {
 	select {
 	case s.queue <- snapshotJob[S]{id, r}:
 	default: // the next multiple will do
+		s.aggregates.meters.snapshot(context.Background(), notDropped)
 	}
 }
 
@@ -121,6 +122,7 @@ func (s *Snapshots[S]) read(ctx context.Context, id string) (r *root[S], err err
 	defer rescue("state", &err)
 	entry, err := s.bucket.Get(ctx, id)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		s.aggregates.meters.fromSnapshot(ctx, false)
 		return &root[S]{}, nil
 	}
 	if err != nil {
@@ -129,8 +131,10 @@ func (s *Snapshots[S]) read(ctx context.Context, id string) (r *root[S], err err
 	s.revisions.Add(id, entry.Revision())
 	var kept snapshot[S]
 	if err := json.Unmarshal(entry.Value(), &kept); err != nil || kept.Shape != s.shape {
+		s.aggregates.meters.fromSnapshot(ctx, false)
 		return &root[S]{}, nil // what cannot be read is of another shape
 	}
+	s.aggregates.meters.fromSnapshot(ctx, true)
 	return &root[S]{
 		state: kept.State, marks: kept.Marks,
 		tail: eventstore.Tail{Version: kept.Version, Sequence: kept.Sequence},
@@ -144,6 +148,7 @@ func (s *Snapshots[S]) write(ctx context.Context) {
 			return
 		case job := <-s.queue:
 			if err := s.save(ctx, job); err != nil && ctx.Err() == nil {
+				s.aggregates.meters.snapshot(ctx, notOther)
 				s.cfg.Log.WarnContext(ctx, "snapshot not written", "bucket", s.name, "id", job.id, "error", err)
 			}
 		}
@@ -163,6 +168,7 @@ func (s *Snapshots[S]) save(ctx context.Context, job snapshotJob[S]) (err error)
 	revision, err := s.bucket.Update(ctx, job.id, value, seen)
 	if isConflict(err) {
 		// Somebody else wrote or removed it. What this process knows begins anew.
+		s.aggregates.meters.snapshot(ctx, notConflict)
 		s.revisions.Remove(job.id)
 		s.aggregates.cache.forget(job.id)
 		return nil
@@ -171,6 +177,7 @@ func (s *Snapshots[S]) save(ctx context.Context, job snapshotJob[S]) (err error)
 		return err
 	}
 	s.revisions.Add(job.id, revision)
+	s.aggregates.meters.snapshot(ctx, "")
 	return nil
 }
 

@@ -7,8 +7,6 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"sluice/pkg/event"
@@ -43,9 +41,9 @@ func (c *Consumer) attempt(ctx context.Context, it *item, d *delivery) (err erro
 		}
 	}()
 	if c.handlers.message != nil {
-		ctx, span := c.spans[""].start(telemetry.Extract(ctx, m.Header))
-		defer func() { end(span, err) }()
-		return c.handlers.message(ctx, *m)
+		return c.run(telemetry.Extract(ctx, m.Header), it, "", func(ctx context.Context) error {
+			return c.handlers.message(ctx, *m)
+		})
 	}
 	e, genuine, err := c.read(ctx, d)
 	if err != nil || !genuine {
@@ -55,9 +53,28 @@ func (c *Consumer) attempt(ctx context.Context, it *item, d *delivery) (err erro
 	if !ok {
 		return dropAs(ReasonForeign, fmt.Errorf("%w: %q is not what this group handles", event.ErrUnknownType, e.Type))
 	}
-	ctx, span := c.spans[e.Type].start(fromEvent(ctx, e))
-	defer func() { end(span, err) }()
-	return handle(event.CausedBy(ctx, e), e)
+	return c.run(fromEvent(ctx, e), it, e.Type, func(ctx context.Context) error {
+		return handle(event.CausedBy(ctx, e), e)
+	})
+}
+
+// run calls a handler of the kind of messages, and tells how it went.
+func (c *Consumer) run(ctx context.Context, it *item, kind string, handle func(context.Context) error) (err error) {
+	producer := trace.SpanContextFromContext(ctx)
+	ctx, span := c.spans[kind].start(ctx)
+	if span.IsRecording() {
+		describe(span, it, producer)
+	}
+	began := c.meters.now(ctx)
+	defer func() {
+		if r := recover(); r != nil {
+			err = c.panicked(ctx, it, r)
+		}
+		failure := failure(ctx, err)
+		c.meters.attempted(ctx, kind, failure, began)
+		end(span, failure)
+	}()
+	return handle(ctx)
 }
 
 // mayBegin tells whether the handler may run on the message.
@@ -77,7 +94,7 @@ func (c *Consumer) panicked(ctx context.Context, it *item, r any) error {
 	c.cfg.Log.ErrorContext(causedBy(ctx, it), "handler panicked", "group", c.group.Name, "subject", it.message.Subject,
 		"sequence", it.sequence(), "stack", string(debug.Stack()))
 	first, _, _ := strings.Cut(fmt.Sprint(r), "\n")
-	return fmt.Errorf("handler panicked: %s", first)
+	return fmt.Errorf("%w: %s", errPanic, first)
 }
 
 func (c *Consumer) read(ctx context.Context, d *delivery) (event.Event, bool, error) {
@@ -90,47 +107,6 @@ func (c *Consumer) read(ctx context.Context, d *delivery) (event.Event, bool, er
 	}
 	e.Stream, e.Sequence = d.stream, d.sequence
 	return e, true, nil
-}
-
-// spanning begins the spans of the attempts at one kind of message. Their name and
-// attributes say nothing about a single message.
-type spanning struct {
-	name    string
-	options []trace.SpanStartOption
-}
-
-// spannings returns those of a group, by event type; that of whole messages is under
-// the empty type.
-func spannings(g Group, all handlers) map[string]spanning {
-	spans := make(map[string]spanning, len(all.byType)+1)
-	of := func(template string) spanning {
-		return spanning{name: "process " + template, options: []trace.SpanStartOption{
-			trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
-				attribute.String("messaging.system", "nats"),
-				attribute.String("messaging.operation.name", "process"),
-				attribute.String("messaging.operation.type", "process"),
-				attribute.String("messaging.destination.name", g.Stream),
-				attribute.String("messaging.destination.template", template),
-				attribute.String("messaging.consumer.group.name", g.Name),
-			),
-		}}
-	}
-	spans[""] = of(g.Name)
-	for eventType := range all.byType {
-		spans[eventType] = of(eventType)
-	}
-	return spans
-}
-
-func (s spanning) start(ctx context.Context) (context.Context, trace.Span) {
-	return telemetry.Start(ctx, s.name, s.options...) //nolint:spancheck // the caller ends it
-}
-
-func end(span trace.Span, err error) {
-	if err != nil {
-		span.SetStatus(codes.Error, "handler failed")
-	}
-	span.End()
 }
 
 // fromEvent is [telemetry.FromEvent], which has to look at an event that has a trace

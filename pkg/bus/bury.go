@@ -38,6 +38,8 @@ func (c *Consumer) bury(ctx context.Context, l *lane, it *item, reason Reason, n
 // store publishes the letter, however long that takes, and gives the message up. It
 // returns false when the consumer stops before the letter is stored.
 func (c *Consumer) store(ctx context.Context, it *item, letter DeadLetter) bool {
+	ctx, span := c.settling(ctx, letter)
+	defer span.End()
 	for tries := 1; ; tries++ {
 		err := c.publish(ctx, letter)
 		if err == nil {
@@ -60,6 +62,7 @@ func (c *Consumer) store(ctx context.Context, it *item, letter DeadLetter) bool 
 		}
 	}
 	c.park(it)
+	c.meters.buried(ctx, letter.Reason)
 	c.cfg.Log.ErrorContext(ctx, "message became a dead letter", "group", c.group.Name, "subject", letter.Subject,
 		"sequence", letter.Sequence, "attempts", letter.Attempts, "reason", string(letter.Reason), "error", letter.Error)
 	c.terminate(ctx, it, letter.Reason)

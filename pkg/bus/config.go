@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 
 	"sluice/pkg/event"
 )
@@ -30,11 +32,18 @@ type Config struct {
 	// stored: for a work queue that personal data passes through, since what the server
 	// removes by itself stays on disk until it compacts the stream.
 	Erases bool
+	// Meters take what the group does and how far behind it is, in OpenTelemetry's way;
+	// package telemetry has the names. Default: the process's, which by default is
+	// nobody's.
+	Meters metric.MeterProvider
 }
 
 func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Meters == nil {
+		c.Meters = otel.GetMeterProvider()
 	}
 	if c.Key == nil {
 		c.Key = aggregateOf

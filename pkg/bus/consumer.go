@@ -28,8 +28,10 @@ type Consumer struct {
 	ackWait time.Duration
 	pull    *puller
 	spans   map[string]spanning // by event type
+	meters  meters
 
 	spawn      func()             // starts a worker
+	unmeasure  func()             // ends what measure began
 	cancelRun  context.CancelFunc // ends the handlers' context, when draining runs out of time
 	stopping   chan struct{}      // closed when no further handler may start
 	over       chan struct{}      // closed when stopped and nothing of it runs any more
@@ -56,6 +58,8 @@ type Consumer struct {
 	skipped  error  // what the group lost for ever
 	last     uint64 // consumer sequence of the latest delivery
 	trouble  error  // why no messages come
+	consumed int64  // deliveries
+	seen     seen   // of the consumer
 	shutFrom time.Time
 }
 
@@ -80,6 +84,8 @@ func Consume(js jetstream.JetStream, g Group, cfg Config, list ...Handler) *Cons
 	c.work = sync.NewCond(&c.mu)
 	c.gate = newGate(c.regate)
 	c.spans = spannings(g, all)
+	c.meters, err = newMeters(c.cfg.Meters, g, all)
+	c.unmeasured(err)
 	c.giveUp = func(ctx context.Context, letter DeadLetter) error { return PublishDeadLetter(ctx, js, letter) }
 	if g.Redrive {
 		c.redriven = newRedriven(js, g, c.cfg, all)
@@ -161,6 +167,7 @@ func (c *Consumer) start(ctx context.Context) error {
 	} else {
 		c.pull.restart()
 	}
+	c.unmeasure = c.measure()
 	c.background.Go(func() { c.supervise(run) })
 	c.background.Go(c.keepAlive)
 	return nil

@@ -69,6 +69,7 @@ func (c *Consumer) locate(ctx context.Context) (*jetstream.ConsumerInfo, error) 
 		return nil, err
 	}
 	c.lookForGone(ctx, known, stream.CachedInfo())
+	c.note(info)
 	return info, c.savePosition(ctx, positionOf(stream.CachedInfo(), info))
 }
 
@@ -210,6 +211,7 @@ func (c *Consumer) keepPosition(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at the consumer: %w", err)
 	}
+	c.note(info)
 	c.mu.Lock()
 	p := c.position
 	c.mu.Unlock()

@@ -23,6 +23,8 @@ func (c *Consumer) receive(msg *nats.Msg, now time.Time) {
 	it.received = now
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.consumed++
+	c.seen.pending, c.seen.delivered = at.pending, true
 	if it.first.consumed <= c.last || len(c.limbo) > 0 {
 		c.limbo = append(c.limbo, it)
 		c.shut()

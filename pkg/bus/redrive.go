@@ -60,7 +60,7 @@ func newRedriven(js jetstream.JetStream, g Group, cfg Config, all handlers) *Con
 	again := g
 	again.Stream, again.Redrive = DeadLetterStream, false
 	again.Name, _ = RedriveConsumer(g.Name)
-	c := Consume(js, again, Config{Log: cfg.Log, Key: r.key, Erases: true}, OnMessage(r.handle))
+	c := Consume(js, again, Config{Log: cfg.Log, Meters: cfg.Meters, Key: r.key, Erases: true}, OnMessage(r.handle))
 	c.giveUp = r.renew
 	return c
 }

@@ -59,6 +59,7 @@ func (c *Consumer) finish(ctx context.Context) error {
 	c.mu.Lock()
 	c.flushAcks()
 	c.mu.Unlock()
+	c.unmeasure()
 	c.cancelRun()
 	close(c.ended)
 	c.background.Wait()

@@ -60,6 +60,7 @@ func (c *Consumer) conclude(ctx context.Context, l *lane, it *item, err error) {
 	if retry, ok := errors.AsType[*retryError](err); ok {
 		wait = retry.after
 	}
+	c.meters.retried(ctx)
 	c.cfg.Log.WarnContext(causedBy(ctx, it), "handler failed, will retry", "group", c.group.Name, "subject", it.message.Subject,
 		"sequence", it.sequence(), "attempt", attempts, "wait", wait, "error", err)
 	c.retry(l, it, now.Add(wait), nil)

@@ -32,7 +32,13 @@ const retryPause = 20 * time.Millisecond
 // Two events with the same source and id are the same event: when the aggregate
 // already holds the first of events after tail, Append takes the decision for its
 // own, whose acknowledgement was lost, and succeeds.
-func (s *Store) Append(ctx context.Context, id string, tail Tail, events []event.Event, claims ...Claim) (Tail, error) {
+func (s *Store) Append(ctx context.Context, id string, tail Tail, events []event.Event, claims ...Claim) (_ Tail, err error) {
+	ctx, span := s.meters.sending(ctx, events)
+	began := s.meters.now(ctx, s.meters.append)
+	defer func() {
+		s.meters.appended(ctx, began, len(events), err)
+		sentAs(ctx, span, err)
+	}()
 	if len(events)+len(claims) > maxBatch {
 		return Tail{}, fmt.Errorf("append to %s: %w: %d events and %d claims in one decision, at most %d together", s.stream.Name, ErrTooLarge, len(events), len(claims), maxBatch)
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -68,6 +69,7 @@ func (s *Store) LoadSince(ctx context.Context, id string, known func(ctx context
 	if err := event.CheckID(id); err != nil {
 		return nil, Tail{}, err
 	}
+	began := s.meters.now(ctx, s.meters.load)
 	var after Tail
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
@@ -78,7 +80,7 @@ func (s *Store) LoadSince(ctx context.Context, id string, known func(ctx context
 	if err := group.Wait(); err != nil {
 		return nil, Tail{}, err
 	}
-	return s.finish(ctx, id, after, func() ([]Recorded, Tail, error) {
+	return s.finish(ctx, began, id, after, func() ([]Recorded, Tail, error) {
 		if err != nil {
 			return nil, Tail{}, err
 		}
@@ -90,7 +92,7 @@ func (s *Store) load(ctx context.Context, id string, after Tail, from source) ([
 	if err := event.CheckID(id); err != nil {
 		return nil, Tail{}, err
 	}
-	return s.finish(ctx, id, after, func() ([]Recorded, Tail, error) {
+	return s.finish(ctx, s.meters.now(ctx, s.meters.load), id, after, func() ([]Recorded, Tail, error) {
 		newest, err := s.newest(ctx, id, from)
 		if err != nil {
 			return nil, Tail{}, err
@@ -100,9 +102,11 @@ func (s *Store) load(ctx context.Context, id string, after Tail, from source) ([
 }
 
 // finish repairs what walk found broken, and refuses what this program cannot read.
-func (s *Store) finish(ctx context.Context, id string, after Tail, walk func() ([]Recorded, Tail, error)) ([]Recorded, Tail, error) {
+func (s *Store) finish(ctx context.Context, began time.Time, id string, after Tail, walk func() ([]Recorded, Tail, error)) (_ []Recorded, _ Tail, err error) {
 	events, tail, err := walk()
+	defer func() { s.meters.loadEnded(ctx, began, len(events), err) }()
 	if errors.Is(err, errBroken) || errors.Is(err, errNoMessage) {
+		s.meters.repairs.Add(ctx, 1, s.meters.stream...)
 		events, tail, err = s.scan(ctx, id, after.Version)
 	}
 	if err != nil {

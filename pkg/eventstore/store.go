@@ -49,6 +49,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 
 	"sluice/pkg/event"
 )
@@ -67,6 +69,9 @@ type Store struct {
 	group   *group // nil: every decision is published alone
 	drafts  drafts
 	fetcher fetcher
+
+	provider metric.MeterProvider
+	meters   *meters
 }
 
 // New returns the store of the events that registry lists, in stream s, which must
@@ -80,6 +85,10 @@ func New(js jetstream.JetStream, s Stream, registry *event.Registry, options ...
 	for _, set := range options {
 		set(store)
 	}
+	if store.provider == nil {
+		store.provider = otel.GetMeterProvider()
+	}
+	store.meters = newMeters(store.provider, s, registry)
 	return store
 }
 

@@ -1,9 +1,11 @@
 package projection_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"sluice/pkg/auth"
 	"sluice/pkg/endpoint"
 	"sluice/pkg/projection"
 )
@@ -16,12 +18,19 @@ func TestEndpoints(t *testing.T) {
 	defer f.stop(t)
 	m := remember(t, w, fold, quick())
 	defer m.stop(t)
-	server := endpoint.Serve(srv.Connect(t), endpoint.ServiceConfig{Name: "thing", Version: "1.0.0"},
+	server := endpoint.Serve(srv.Connect(t), endpoint.ServiceConfig{
+		Name: "thing", Version: "1.0.0",
+		Verify: func(context.Context, string) (auth.Identity, error) {
+			return auth.Identity{User: "root", Roles: []auth.Role{auth.Admin}}, nil
+		},
+	},
 		projection.Endpoints("thing", f.runner, m.runner)...)
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	caller := endpoint.NewCaller(srv.Connect(t), endpoint.CallerConfig{})
+	caller := endpoint.NewCaller(srv.Connect(t), endpoint.CallerConfig{
+		Token: func(context.Context) (string, error) { return "token", nil },
+	})
 	last := w.write(t, "a", added{"x", 1})
 	f.catchUp(t)
 	list := func() projection.ListResponse {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -70,7 +71,12 @@ func (r *Runner) unmeasured(err error) {
 		slog.String("model", r.name), slog.Any("error", err))
 }
 
+// observePatience is how long collecting may wait for NATS.
+const observePatience = time.Second
+
 func (r *Runner) observe(ctx context.Context, o metric.Observer, all meters) error {
+	ctx, cancel := context.WithTimeout(ctx, observePatience)
+	defer cancel()
 	s, err := r.Status(ctx)
 	if err != nil {
 		return err

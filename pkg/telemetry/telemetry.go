@@ -1,28 +1,10 @@
-// Package telemetry makes one story out of a request: a trace id and a correlation
-// id that go from HTTP through endpoints, the event store and consumers, and stand
-// on every log line on the way.
-//
-// The trace context lives in the [context.Context], as OpenTelemetry has it.
-// [Inject] and [Extract] carry it over a NATS message, [FromEvent] takes it out of
-// an event that was stored earlier, [TraceParent] gives what an event to be stored
-// records. The correlation id is part of [event.Metadata].
-//
-//	ctx = telemetry.Extract(ctx, msg.Header)
-//	ctx, span := telemetry.Start(ctx, "svc.order.create")
-//	defer span.End()
-//	log.InfoContext(ctx, "order created") // … trace_id=4bf9… correlation_id=0193…
-//
-// [Setup] is called once, by the program. Without it contexts are still handed on,
-// but no new ids are made.
 package telemetry
 
 import (
 	"context"
 
 	"github.com/nats-io/nats.go"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
 	"sluice/pkg/event"
@@ -38,31 +20,27 @@ const (
 	headerTraceState  = "tracestate"
 )
 
-// Setup installs the process-wide tracer provider and the W3C propagator. Spans get
-// ids, which is what logs and events need, but nothing is sampled, so that a span
-// costs next to nothing. Call shutdown when the program ends.
-func Setup() (shutdown func(context.Context) error) {
-	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))
-	otel.SetTracerProvider(provider)
-	otel.SetTextMapPropagator(propagation.TraceContext{})
-	return provider.Shutdown
-}
-
-// Start begins a span below the one in ctx, or a new trace when there is none. The
-// caller ends it.
+// Start begins a span below the one in ctx, or a new trace when there is none, for the
+// service that ctx belongs to. The caller ends it.
 func Start(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
-	return otel.Tracer(scope).Start(ctx, name, opts...)
+	return tracerOf(ctx).Start(ctx, name, opts...)
 }
 
 // Inject writes the trace context of ctx into h under exactly the names traceparent
 // and tracestate, replacing what stood there. It does nothing when ctx has no trace.
 func Inject(ctx context.Context, h nats.Header) {
 	propagation.TraceContext{}.Inject(ctx, carrier(h))
+	if carriesBaggage() {
+		injectBaggage(ctx, carrier(h))
+	}
 }
 
 // Extract returns ctx with the trace context of h as the remote parent. A missing or
 // malformed traceparent leaves ctx as it is.
 func Extract(ctx context.Context, h nats.Header) context.Context {
+	if carriesBaggage() {
+		ctx = extractBaggage(ctx, carrier(h))
+	}
 	return propagation.TraceContext{}.Extract(ctx, carrier(h))
 }
 

@@ -2,10 +2,7 @@ package telemetry_test
 
 import (
 	"bytes"
-	"context"
-	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"testing"
 
@@ -15,16 +12,6 @@ import (
 	"sluice/pkg/event"
 	"sluice/pkg/telemetry"
 )
-
-func TestMain(m *testing.M) {
-	shutdown := telemetry.Setup()
-	code := m.Run()
-	if err := shutdown(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
 
 const (
 	trace  = "4bf92f3577b34da6a3ce929d0e0e4736"
