@@ -71,7 +71,8 @@ func BearerToken(authorization string) (string, error) {
 	return authorization[len(bearer):], nil
 }
 
-// identify returns ctx with who sent the request, and an error when they may not.
+// identify returns ctx with who sent the request, and an error when they may not. Of
+// nobody ctx says already.
 func (s *Server) identify(ctx context.Context, access Access, h nats.Header) (context.Context, error) {
 	value, err := single(h, HeaderAuthorization)
 	if err != nil {

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"strconv"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -19,63 +17,87 @@ import (
 	"sluice/pkg/telemetry"
 )
 
+// asServer marks the spans of requests.
+var asServer = trace.WithSpanKind(trace.SpanKindServer)
+
 // answer carries out one request, from its headers to its reply.
-func (s *Server) answer(base context.Context, h Handler, l *lane, m incoming) {
-	correlation := correlationID(m.header)
-	ctx := event.WithMetadata(telemetry.Extract(base, m.header), event.Metadata{CorrelationID: correlation})
-	ctx, span := telemetry.Start(ctx, h.spec.Subject, trace.WithSpanKind(trace.SpanKindServer))
+func (s *Server) answer(h Handler, l *lane, r *request) {
+	ctx, span := telemetry.Start(telemetry.Extract(s.base, r.header), h.spec.Subject, asServer)
 	defer span.End()
-
-	x := &exchange{}
-	body, err := s.carryOut(context.WithValue(ctx, exchangeKey{}, x), h, x, m, correlation)
-
-	code := CodeOf(err)
+	defer r.end()
+	err := s.prepare(ctx, h.spec, r)
+	var body []byte
+	switch {
+	case err != nil:
+	case h.spec.Streaming:
+		err = s.stream(h, r)
+	default:
+		body, err = protect(h, r)
+	}
 	l.stats.requests.Add(1)
-	l.stats.nanoseconds.Add(int64(time.Since(m.arrived)))
-	switch code {
+	l.stats.nanoseconds.Add(int64(time.Since(r.arrived)))
+	if r.gaveUp.Load() {
+		l.stats.cancelled.Add(1)
+		s.cfg.Log.DebugContext(r.values, "request given up by its caller", "subject", h.spec.Subject)
+		return
+	}
+	switch code := CodeOf(err); code {
 	case CodeInternal, CodeUnavailable, CodeDeadline:
 		l.stats.errors.Add(1)
 		span.SetStatus(codes.Error, string(code))
 	default:
 	}
-	s.record(ctx, h.spec.Subject, m, x, err)
-
-	reply := nats.Header{HeaderCorrelationID: {correlation}}
-	if p := x.positions(); p != "" {
-		reply[HeaderPosition] = []string{p}
-	}
-	s.reply(ctx, m, reply, body, err)
+	s.record(h.spec.Subject, r, err)
+	s.reply(r, body, err)
 }
 
-// carryOut makes the request's context and runs the handler in it.
-func (s *Server) carryOut(ctx context.Context, h Handler, x *exchange, m incoming, correlation string) ([]byte, error) {
-	left, err := timeout(m.header, s.cfg.Timeout, s.cfg.MaxTimeout)
+// prepare makes r a context over ctx, of what its headers say.
+func (s *Server) prepare(ctx context.Context, spec Spec, r *request) error {
+	md := event.Metadata{CorrelationID: r.header.Get(HeaderCorrelationID)}
+	if !ValidCorrelationID(md.CorrelationID) {
+		// Nothing began before this command, so its id names all that follows.
+		md.CorrelationID = event.NewID()
+		md.CausationID = md.CorrelationID
+	}
+	ctx, err := s.read(ctx, spec, r, &md)
+	r.correlation, r.values = md.CorrelationID, event.WithMetadata(ctx, md)
+	if r.out != nil {
+		r.out.correlation = r.correlation
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	position, err := single(m.header, HeaderPosition)
+	return r.Err()
+}
+
+// read takes the headers of r apart. It returns ctx with who sent the request.
+func (s *Server) read(ctx context.Context, spec Spec, r *request, md *event.Metadata) (context.Context, error) {
+	fallback, most := s.cfg.Timeout, s.cfg.MaxTimeout
+	if spec.Streaming {
+		fallback = most
+		if len(r.header[headerWindow]) > 0 {
+			fallback, most = longestStream, longestStream
+		}
+	}
+	left, err := timeout(r.header, fallback, most)
 	if err != nil {
-		return nil, err
+		return ctx, err
 	}
-	if x.waits, err = parsePositions(position); err != nil {
-		return nil, err
-	}
-	if x.expected, x.expects, err = expectedVersion(m.header); err != nil {
-		return nil, err
-	}
-	if ctx, err = s.identify(ctx, h.spec.Auth, m.header); err != nil {
-		return nil, err
-	}
-	md, err := metadata(m.header, correlation, auth.From(ctx))
+	r.deadline = r.arrived.Add(left)
+	position, err := single(r.header, HeaderPosition)
 	if err != nil {
-		return nil, err
+		return ctx, err
 	}
-	ctx, cancel := context.WithDeadline(event.WithMetadata(ctx, md), m.arrived.Add(left))
-	defer cancel()
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if r.x.waits, err = parsePositions(position); err != nil {
+		return ctx, err
 	}
-	return protect(ctx, h, m.body)
+	if r.x.expected, r.x.expects, err = expectedVersion(r.header); err != nil {
+		return ctx, err
+	}
+	if ctx, err = s.identify(ctx, spec.Auth, r.header); err != nil {
+		return ctx, err
+	}
+	return ctx, identifyCommand(md, r.header, auth.From(ctx))
 }
 
 // panicError is what a panicking handler leads to.
@@ -94,37 +116,37 @@ type panicked interface {
 	Stack() string
 }
 
-func protect(ctx context.Context, h Handler, body []byte) (out []byte, err error) {
+func protect(h Handler, r *request) (out []byte, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			out, err = nil, &panicError{value: v, stack: string(debug.Stack())}
 		}
 	}()
-	return h.serve(ctx, body)
+	return h.serve(r)
 }
 
 // record logs the request: in full when something is wrong with us, briefly when it
 // wrote something, and else only for those who debug.
-func (s *Server) record(ctx context.Context, subject string, m incoming, x *exchange, err error) {
-	attrs := []slog.Attr{slog.String("subject", subject), slog.Duration("duration", time.Since(m.arrived))}
-	code, position := CodeOf(err), x.positions()
+func (s *Server) record(subject string, r *request, err error) {
+	code, position := CodeOf(err), r.x.positions()
 	level := slog.LevelDebug
-	switch code {
-	case "":
-		if position != "" {
-			level = slog.LevelInfo
-			attrs = append(attrs, slog.String("position", position))
-		}
-	case CodeInternal:
+	switch {
+	case code == "" && position != "":
+		level = slog.LevelInfo
+	case code == CodeInternal:
 		level = slog.LevelError
-	case CodeUnavailable, CodeDeadline:
+	case code == CodeUnavailable, code == CodeDeadline:
 		level = slog.LevelWarn
-	default:
 	}
+	ctx := r.values
 	if !s.cfg.Log.Enabled(ctx, level) {
 		return
 	}
+	attrs := []slog.Attr{slog.String("subject", subject), slog.Duration("duration", time.Since(r.arrived))}
 	if err == nil {
+		if position != "" {
+			attrs = append(attrs, slog.String("position", position))
+		}
 		s.cfg.Log.LogAttrs(ctx, level, "request answered", attrs...)
 		return
 	}
@@ -135,37 +157,30 @@ func (s *Server) record(ctx context.Context, subject string, m incoming, x *exch
 	s.cfg.Log.LogAttrs(ctx, level, "request failed", attrs...)
 }
 
-// wireError is the body of an error reply.
-type wireError struct {
-	Code         Code         `json:"code"`
-	Message      string       `json:"message"`
-	Fields       []FieldError `json:"fields,omitempty"`
-	RetryAfterMS int64        `json:"retry_after_ms,omitzero"`
-}
-
 // reply sends body, or what err says to the outside. Nobody may be waiting for it.
-func (s *Server) reply(ctx context.Context, m incoming, h nats.Header, body []byte, err error) {
-	if m.reply == "" {
+func (s *Server) reply(r *request, body []byte, err error) {
+	switch {
+	case r.reply == "":
+		return
+	case r.out != nil:
+		s.lost(r.values, r.out.end(r.x.positions(), err))
 		return
 	}
+	p := newParcel()
+	defer p.free()
+	p.msg.Subject, p.msg.Data = r.reply, body
+	p.set(HeaderCorrelationID, r.correlation)
+	p.set(HeaderPosition, r.x.positions())
 	if err == nil {
-		err = s.nc.PublishMsg(&nats.Msg{Subject: m.reply, Header: h, Data: body})
+		err = s.nc.PublishMsg(&p.msg)
 		if !errors.Is(err, nats.ErrMaxPayload) {
-			s.lost(ctx, err)
+			s.lost(r.values, err)
 			return
 		}
-		s.cfg.Log.ErrorContext(ctx, "response is larger than NATS takes", "bytes", len(body))
+		s.cfg.Log.ErrorContext(r.values, "response is larger than NATS takes", "bytes", len(body))
 	}
-	e := coded(err)
-	h[headerErrorCode] = []string{strconv.Itoa(e.Status())}
-	h[headerError] = []string{e.Message}
-	body, err = json.Marshal(wireError{
-		Code: e.Code, Message: e.Message, Fields: e.Fields, RetryAfterMS: e.RetryAfter.Milliseconds(),
-	})
-	if err != nil {
-		body = nil
-	}
-	s.lost(ctx, s.nc.PublishMsg(&nats.Msg{Subject: m.reply, Header: h, Data: body}))
+	p.msg.Data = coded(err).address(p)
+	s.lost(r.values, s.nc.PublishMsg(&p.msg))
 }
 
 func (s *Server) lost(ctx context.Context, err error) {

@@ -16,7 +16,7 @@ import (
 // decode reads one JSON object strictly: no unknown or repeated members, no other
 // types, nothing after it. No body at all is an empty object, so that the missing
 // members are what the caller hears about.
-func decode(body []byte, into any) error {
+func decode(body []byte, into any, options json.Options) error {
 	body = bytes.TrimLeft(body, " \t\r\n")
 	if len(body) == 0 {
 		body = []byte("{}")
@@ -24,8 +24,7 @@ func decode(body []byte, into any) error {
 	if body[0] != '{' {
 		return Invalid("the request is not a JSON object")
 	}
-	err := json.Unmarshal(body, into, json.RejectUnknownMembers(true),
-		json.WithUnmarshalers(json.UnmarshalFromFunc(decodeAmount)))
+	err := json.Unmarshal(body, into, options)
 	if err == nil {
 		return nil
 	}
@@ -47,6 +46,15 @@ func decode(body []byte, into any) error {
 		return Invalid("the request has an unknown member", FieldError{field, "is not a member of this request"})
 	}
 	return Invalid("the request has a member of the wrong type", FieldError{field, expected(semantic)})
+}
+
+// decoding returns the options for requests of type t.
+func decoding(t reflect.Type) json.Options {
+	options := []json.Options{json.RejectUnknownMembers(true)}
+	if contains(t, func(f reflect.Type, _ reflect.StructTag) bool { return f == reflect.TypeFor[currency.Amount]() }) {
+		options = append(options, json.WithUnmarshalers(json.UnmarshalFromFunc(decodeAmount)))
+	}
+	return json.JoinOptions(options...)
 }
 
 // expected says in the words of JSON what would have fitted.

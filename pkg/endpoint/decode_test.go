@@ -131,7 +131,7 @@ func TestEmbeddedMembersAreTheRequestsOwn(t *testing.T) {
 	if !ok || len(e.Fields) != 1 || e.Fields[0] != (endpoint.FieldError{Field: "limit", Message: "must be at most 10"}) {
 		t.Errorf("got %v", err)
 	}
-	if schema := string(list.Spec().Request); !strings.Contains(schema, `"limit":{"type":"integer"}`) {
+	if schema := string(list.Spec().Request); !strings.Contains(schema, `"limit":{"type":"integer","maximum":10}`) {
 		t.Errorf("schema %s", schema)
 	}
 }

@@ -29,6 +29,16 @@
 // to a bound, and beyond that they are refused as unavailable. A call may reach its
 // service and the reply may be lost: only repeat what is Idempotent.
 //
+// A caller whose context is cancelled tells the service, on svc.order.requests.cancel:
+// the handler's context ends, and a request that was still queued never runs. Who may
+// call svc.order.> therefore needs to publish to svc.order.requests.*.
+//
+// A [Stream] answers with many items, as they come and no faster than they are read:
+//
+//	endpoint.HandleStream(orderapi.Export, h.export) // func(ctx, ExportRequest) iter.Seq2[Order, error]
+//
+//	for order, err := range endpoint.CallStream(ctx, caller, orderapi.Export, orderapi.ExportRequest{}) { … }
+//
 // Timeouts, repeats and circuit breakers are policies of sluice/pkg/resilience:
 //
 //	policies, err := resilience.NewSet(map[string]resilience.Config{"user": {Timeout: 2 * time.Second}}, endpoint.Hooks(log))

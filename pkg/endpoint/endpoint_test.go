@@ -23,7 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	shutdown := telemetry.Setup()
+	shutdown := telemetry.Setup(context.Background(), telemetry.Config{}).Shutdown
 	code := m.Run()
 	if err := shutdown(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)

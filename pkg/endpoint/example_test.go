@@ -30,6 +30,6 @@ func Example() {
 	fmt.Println(endpoint.CodeOf(err), endpoint.CodeOf(err).Status())
 	// Output:
 	// svc.hello.greet GET /v1/greetings/{name}
-	// {"type":"object","properties":{"name":{"type":"string"}},"required":["name"],"additionalProperties":false}
+	// {"type":"object","properties":{"name":{"type":"string","minLength":1,"maxLength":40}},"required":["name"],"additionalProperties":false}
 	// not_found 404
 }

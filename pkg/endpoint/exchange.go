@@ -142,33 +142,28 @@ var tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)
 // [A-Za-z0-9_.-].
 func ValidCorrelationID(id string) bool { return tokenPattern.MatchString(id) }
 
-func correlationID(h nats.Header) string {
-	if id := h.Get(HeaderCorrelationID); ValidCorrelationID(id) {
-		return id
-	}
-	return event.NewID()
-}
-
-// metadata says who causes what the request does.
-func metadata(h nats.Header, correlation string, id auth.Identity) (event.Metadata, error) {
-	m := event.Metadata{CorrelationID: correlation, UserID: id.User}
+// identifyCommand completes md with the id of what the request asks for, and who asks.
+func identifyCommand(md *event.Metadata, h nats.Header, id auth.Identity) error {
+	md.UserID = id.User
 	key, err := single(h, HeaderIdempotencyKey)
 	if err != nil {
-		return m, err
+		return err
 	}
 	if key == "" {
-		m.CausationID = event.NewID()
-		return m, nil
+		if md.CausationID == "" {
+			md.CausationID = event.NewID()
+		}
+		return nil
 	}
 	if !ValidIdempotencyKey(key) {
-		return m, malformed(HeaderIdempotencyKey, "must be 1 to 255 printable ASCII characters")
+		return malformed(HeaderIdempotencyKey, "must be 1 to 255 printable ASCII characters")
 	}
 	caller := id.User
 	if id.Service != "" {
 		caller = "service " + id.Service
 	}
-	m.CausationID, m.Keyed = event.DeriveID("command", caller, key), true
-	return m, nil
+	md.CausationID, md.Keyed = event.DeriveID("command", caller, key), true
+	return nil
 }
 
 // ValidIdempotencyKey reports whether key is 1 to 255 printable ASCII characters.

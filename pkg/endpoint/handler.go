@@ -15,7 +15,7 @@ import (
 // Handler is a method with the function that serves it; make it with [Handle].
 type Handler struct {
 	spec  Spec
-	serve func(ctx context.Context, body []byte) ([]byte, error)
+	serve func(r *request) ([]byte, error)
 }
 
 // Spec returns the declaration of the method it serves.
@@ -40,32 +40,44 @@ func Handle[Req, Res any](m Method[Req, Res], h func(ctx context.Context, req Re
 	if t := reflect.TypeFor[Req](); t.Kind() != reflect.Struct {
 		panic(fmt.Sprintf("endpoint %s: request type %s is not a struct", m.Subject(), t))
 	}
-	subject := m.Subject()
-	return Handler{spec: m.Spec(), serve: func(ctx context.Context, body []byte) ([]byte, error) {
-		var req Req
-		if err := decode(body, &req); err != nil {
-			return nil, err
-		}
-		if err := validateRequest(&req); err != nil {
-			return nil, err
-		}
-		if md := event.MetadataFrom(ctx); md.Keyed {
-			var err error
-			if md.Fingerprint, err = fingerprint(subject, &req); err != nil {
-				return nil, err
-			}
-			ctx = event.WithMetadata(ctx, md)
-		}
-		res, err := h(ctx, req)
+	read := reader[Req](m.Subject())
+	return Handler{spec: m.Spec(), serve: func(r *request) ([]byte, error) {
+		req, err := read(r)
 		if err != nil {
 			return nil, err
 		}
-		out, err := json.Marshal(res, json.Deterministic(true))
+		res, err := h(r, req)
 		if err != nil {
+			return nil, err
+		}
+		r.page = newPage()
+		if err := json.MarshalWrite(r.page, res, json.Deterministic(true)); err != nil {
 			return nil, fmt.Errorf("encode the response: %w", err)
 		}
-		return out, nil
+		return r.page.Bytes(), nil
 	}}
+}
+
+// reader returns what decodes and checks the requests of an endpoint. What their type
+// does not need is not done.
+func reader[Req any](subject string) func(r *request) (Req, error) {
+	t := reflect.TypeFor[Req]()
+	options, tagged := decoding(t), contains(t, isTagged)
+	return func(r *request) (req Req, err error) {
+		if err := decode(r.body, &req, options); err != nil {
+			return req, err
+		}
+		if err := validateRequest(&req, tagged); err != nil {
+			return req, err
+		}
+		if md := event.MetadataFrom(r); md.Keyed {
+			if md.Fingerprint, err = fingerprint(subject, &req); err != nil {
+				return req, err
+			}
+			r.values = event.WithMetadata(r.values, md)
+		}
+		return req, nil
+	}
 }
 
 // fingerprint tells two requests under one idempotency key apart.

@@ -20,11 +20,37 @@ type HealthStatus struct {
 	Breakers map[string]string `json:"breakers,omitempty"`
 }
 
+const healthName = "health"
+
+// HealthStats is the data field of the endpoint health in `nats micro stats`: with what
+// it has counted comes how the instance is. A request to svc.<name>.health is answered by
+// one instance of the service, statistics come from each.
+type HealthStats struct {
+	Stats
+
+	Health string `json:"health"` // "ok" or "failing"
+}
+
 // Health returns the method that every service serves by itself.
 func Health(service string) Method[struct{}, HealthStatus] {
 	return Method[struct{}, HealthStatus]{
-		Service: service, Name: "health", Description: "Whether this instance is well.", Idempotent: true, Auth: Public,
+		Service: service, Name: healthName, Description: "Whether this instance is well.", Idempotent: true, Auth: Public,
 	}
+}
+
+// stats returns the data field of an endpoint in statistics.
+func (s *Server) stats(name string) any {
+	counted := s.lanes[name].snapshot()
+	if name != healthName {
+		return counted
+	}
+	all := HealthStats{Stats: counted, Health: StatusOK}
+	for _, check := range s.cfg.Health {
+		if check() != nil { // which is logged when somebody asks for health
+			all.Health = StatusFailing
+		}
+	}
+	return all
 }
 
 func (s *Server) health(ctx context.Context, _ struct{}) (HealthStatus, error) {

@@ -33,20 +33,16 @@ type Method[Req, Res any] struct {
 }
 
 // Subject returns the NATS subject the method is served on, "svc.order.confirm".
-func (m Method[Req, Res]) Subject() string { return "svc." + m.Service + "." + m.Name }
+func (m Method[Req, Res]) Subject() string { return subjectPrefix + m.Service + "." + m.Name }
 
 // Spec returns the declaration without its Go types. It panics when the declaration
 // is malformed, since that is a mistake in the program.
 func (m Method[Req, Res]) Spec() Spec {
-	s := Spec{
+	return Spec{
 		Service: m.Service, Name: m.Name, Subject: m.Subject(), Description: m.Description,
 		HTTP: m.HTTP, Location: m.Location, Idempotent: m.Idempotent, Auth: m.Auth,
-		Request: event.SchemaOf[Req](), Response: event.SchemaOf[Res](),
-	}
-	if err := s.check(); err != nil {
-		panic(fmt.Sprintf("endpoint %s: %v", m.Subject(), err))
-	}
-	return s
+		Request: requestSchema[Req](), Response: event.SchemaOf[Res](),
+	}.checked()
 }
 
 // Spec describes a method to those who do not know its types: the gateway, and
@@ -57,6 +53,7 @@ type Spec struct {
 	HTTP, Location string
 	Auth           Access
 	Idempotent     bool
+	Streaming      bool // Response is of one item, see [Stream]
 
 	Request, Response jsontext.Value // JSON Schemas, compact
 }
@@ -83,6 +80,9 @@ func (s Spec) metadata() map[string]string {
 		"schema.request":  string(s.Request),
 		"schema.response": string(s.Response),
 	}
+	if s.Streaming {
+		m["streaming"] = "true"
+	}
 	verb, path := s.Route()
 	for name, value := range map[string]string{
 		"description": s.Description, "http.method": verb, "http.path": path,
@@ -100,6 +100,14 @@ var (
 	routePattern    = regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE) (/([a-z0-9._-]+|\{[a-z_][a-z0-9_]*\}))+$`)
 	locationPattern = regexp.MustCompile(`^(/([a-z0-9._-]+|\{[a-z_][a-z0-9_]*\}))+$`)
 )
+
+// checked returns s, and panics when it is malformed.
+func (s Spec) checked() Spec {
+	if err := s.check(); err != nil {
+		panic(fmt.Sprintf("endpoint %s: %v", s.Subject, err))
+	}
+	return s
+}
 
 func (s Spec) check() error {
 	switch {

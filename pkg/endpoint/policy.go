@@ -96,24 +96,27 @@ func (t target) repeatable(ctx context.Context, h nats.Header) bool {
 
 // guard makes a call under its policy, if there is one.
 func (c *Caller) guard(ctx context.Context, t target, h nats.Header, body []byte) (Reply, error) {
+	return under(ctx, c, t, h, func(ctx context.Context) (Reply, error) { return c.Request(ctx, t.subject, h, body) })
+}
+
+// under runs an attempt to reach t under its policy, if there is one.
+func under[T any](ctx context.Context, c *Caller, t target, h nats.Header, attempt func(context.Context) (T, error)) (T, error) {
 	if c.policies == nil {
-		return c.Request(ctx, t.subject, h, body)
+		return attempt(ctx)
 	}
 	policy := c.policies.For(t.service, t.endpoint)
 	if t.repeatable(ctx, h) {
 		policy = policy.Idempotent()
 	}
-	reply, err := resilience.Do(ctx, policy, func(ctx context.Context) (Reply, error) {
-		return c.Request(ctx, t.subject, h, body)
-	})
+	result, err := resilience.Do(ctx, policy, attempt)
 	if err == nil {
-		return reply, nil
+		return result, nil
 	}
 	if refused, ok := errors.AsType[*resilience.RefusedError](err); ok {
-		return reply, Unavailable("Service temporarily unavailable").After(refused.RetryAfter).Because(err)
+		return result, Unavailable("Service temporarily unavailable").After(refused.RetryAfter).Because(err)
 	}
 	if _, ok := errors.AsType[*Error](err); !ok {
 		err = c.transportError(t.subject, err)
 	}
-	return reply, err
+	return result, err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"sluice/pkg/auth"
+	"sluice/pkg/event"
 	"sluice/pkg/resilience"
 )
 
@@ -25,7 +26,7 @@ type ServiceConfig struct {
 	Log *slog.Logger // default: discards
 
 	Concurrency int           // requests of one endpoint that run at once; default 64
-	Queue       int           // requests of one endpoint that wait for their turn; default 1,024
+	Queue       int           // requests of one endpoint that wait for their turn; default 1,024, negative: none
 	Timeout     time.Duration // for a caller that sets no deadline; default 10 s
 	MaxTimeout  time.Duration // the most a caller may ask for; default 30 s
 
@@ -47,10 +48,11 @@ type Server struct {
 	cfg      ServiceConfig
 	handlers []Handler
 
+	base    context.Context  //nolint:containedctx // of every request: what Start's says, and that nobody asks
 	lanes   map[string]*lane // by endpoint name
 	service micro.Service
-	before  int    // subscriptions of nc before Start
-	abandon func() // ends the context of every request; only when Stop gives up
+	before  int // subscriptions of nc that are not micro's
+	early   early
 }
 
 // Serve returns a server for handlers and for svc.<name>.health. It panics when a
@@ -71,7 +73,7 @@ func Serve(nc *nats.Conn, cfg ServiceConfig, handlers ...Handler) *Server {
 		if s.lanes[h.spec.Name] != nil {
 			panic(fmt.Sprintf("endpoint %s is served twice", h.spec.Subject))
 		}
-		s.lanes[h.spec.Name] = &lane{concurrency: cfg.Concurrency, limit: cfg.Queue}
+		s.lanes[h.spec.Name] = &lane{concurrency: cfg.Concurrency, limit: max(cfg.Queue, 0), streaming: h.spec.Streaming}
 	}
 	return s
 }
@@ -79,24 +81,25 @@ func Serve(nc *nats.Conn, cfg ServiceConfig, handlers ...Handler) *Server {
 // Start subscribes and returns when the NATS server knows: from then on requests
 // arrive. When it fails the connection is closed.
 func (s *Server) Start(ctx context.Context) error {
-	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s.abandon, s.before = cancel, s.nc.NumSubscriptions()
-	if err := s.start(ctx, base); err != nil {
-		s.abandon()
+	s.base = auth.With(context.WithoutCancel(ctx), auth.Identity{}, "")
+	if err := s.start(ctx); err != nil {
 		s.nc.Close()
 		return fmt.Errorf("serve %s: %w", s.cfg.Name, err)
 	}
 	return nil
 }
 
-// start subscribes; requests live in base, which outlives ctx.
-func (s *Server) start(ctx, base context.Context) error {
-	var err error
+func (s *Server) start(ctx context.Context) error {
+	_, err := s.nc.Subscribe(requestsSubject(s.cfg.Name, "*"), s.hear)
+	if err != nil {
+		return fmt.Errorf("%s: %w", requestsSubject(s.cfg.Name, "*"), err)
+	}
+	s.before = s.nc.NumSubscriptions()
 	s.service, err = micro.AddService(s.nc, micro.Config{
 		Name: s.cfg.Name, Version: s.cfg.Version, Description: s.cfg.Description,
-		StatsHandler: func(e *micro.Endpoint) any { return s.lanes[e.Name].snapshot() },
+		StatsHandler: func(e *micro.Endpoint) any { return s.stats(e.Name) },
 		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
-			s.cfg.Log.WarnContext(base, "endpoint subscription failed", "subject", err.Subject, "error", err)
+			s.cfg.Log.WarnContext(s.base, "endpoint subscription failed", "subject", err.Subject, "error", err)
 		},
 	})
 	if err != nil {
@@ -104,8 +107,8 @@ func (s *Server) start(ctx, base context.Context) error {
 	}
 	for _, h := range s.handlers {
 		l := s.lanes[h.spec.Name]
-		l.run = func(m incoming) { s.answer(base, h, l, m) }
-		err := s.service.AddEndpoint(h.spec.Name, micro.HandlerFunc(func(r micro.Request) { s.take(base, l, r) }),
+		l.run = func(r *request) { s.answer(h, l, r) }
+		err := s.service.AddEndpoint(h.spec.Name, micro.HandlerFunc(func(r micro.Request) { s.take(l, r) }),
 			micro.WithEndpointSubject(h.spec.Subject), micro.WithEndpointMetadata(h.spec.metadata()))
 		if err != nil {
 			return fmt.Errorf("%s: %w", h.spec.Subject, err)
@@ -121,13 +124,41 @@ func (s *Server) start(ctx, base context.Context) error {
 }
 
 // take runs in micro's callback, one at a time per endpoint, so it never blocks.
-func (s *Server) take(base context.Context, l *lane, r micro.Request) {
-	m := incoming{reply: r.Reply(), header: nats.Header(r.Headers()), body: r.Data(), arrived: time.Now()}
-	if !l.offer(m) {
-		l.stats.refused.Add(1)
-		h := nats.Header{HeaderCorrelationID: {correlationID(m.header)}, headerNotTaken: {"true"}}
-		s.reply(base, m, h, nil, Unavailable("too many requests are waiting").After(time.Second))
+func (s *Server) take(l *lane, m micro.Request) {
+	r := &request{reply: m.Reply(), header: nats.Header(m.Headers()), body: m.Data(), arrived: time.Now()}
+	if l.streaming {
+		r.out = &outflow{nc: s.nc, reply: r.reply, patience: s.cfg.Timeout, credit: make(chan struct{}, 1)}
 	}
+	switch {
+	case s.early.gaveUp(r.reply, r.arrived):
+		l.stats.cancelled.Add(1)
+	case !l.offer(r):
+		l.stats.refused.Add(1)
+		s.refuse(l, r)
+	}
+}
+
+// refuse answers that there is no room.
+func (s *Server) refuse(l *lane, r *request) {
+	if r.reply == "" {
+		return
+	}
+	p := newParcel()
+	defer p.free()
+	p.msg.Subject = r.reply
+	correlation := r.header.Get(HeaderCorrelationID)
+	if !ValidCorrelationID(correlation) {
+		correlation = event.NewID()
+	}
+	p.set(HeaderCorrelationID, correlation)
+	p.set(headerNotTaken, "true")
+	p.msg.Data = Unavailable("too many requests are waiting").After(time.Second).address(p)
+	if l.streaming {
+		p.set(headerProblem, string(p.msg.Data))
+		p.set(headerSequence, "1")
+		p.msg.Data = nil
+	}
+	s.lost(s.base, s.nc.PublishMsg(&p.msg))
 }
 
 const drainPoll = 5 * time.Millisecond
@@ -141,7 +172,6 @@ func (s *Server) Stop(ctx context.Context) error {
 	if s.service == nil {
 		return nil
 	}
-	defer s.abandon()
 	if err := s.service.Stop(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("stop serving %s: %w", s.cfg.Name, err)
 	}
@@ -209,6 +239,13 @@ func (s *Server) awaitAbandoned(ctx context.Context, idle <-chan struct{}) {
 			s.cfg.Log.WarnContext(ctx, "replies may be lost", "error", err)
 		}
 	case <-ctx.Done():
+	}
+}
+
+// abandon ends the context of every request.
+func (s *Server) abandon() {
+	for _, l := range s.lanes {
+		l.abandon()
 	}
 }
 

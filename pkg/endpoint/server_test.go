@@ -215,7 +215,7 @@ func TestServiceShowsItself(t *testing.T) {
 	for name, want := range map[string]string{
 		"description": "Create an order.", "http.method": "POST", "http.path": "/v1/orders",
 		"http.location": "/v1/orders/{id}", "idempotent": "true",
-		"schema.request":  `{"type":"object","properties":{"user_id":{"type":"string"},"items":{"type":"array","items":{"type":"object","properties":{"product_id":{"type":"string"},"quantity":{"type":"integer"},"price":{"type":"object","properties":{"currency":{"type":"string"},"number":{"type":"string"}},"required":["number","currency"]}},"required":["product_id","quantity","price"],"additionalProperties":false}},"due":{"type":"string","format":"date-time"},"note":{"type":"string"},"secret":{"type":"string"}},"required":["user_id","items"],"additionalProperties":false}`,
+		"schema.request":  `{"type":"object","properties":{"user_id":{"type":"string","minLength":1},"items":{"type":"array","items":{"type":"object","properties":{"product_id":{"type":"string","minLength":1,"maxLength":8},"quantity":{"type":"integer","minimum":1},"price":{"type":"object","properties":{"currency":{"type":"string"},"number":{"type":"string"}},"required":["number","currency"]}},"required":["product_id","quantity","price"],"additionalProperties":false},"minItems":1,"maxItems":3},"due":{"type":"string","format":"date-time"},"note":{"type":"string","maxLength":4},"secret":{"type":"string"}},"required":["user_id","items"],"additionalProperties":false}`,
 		"schema.response": `{"type":"object","properties":{"id":{"type":"string"},"items":{"type":"integer"}},"required":["id","items"],"additionalProperties":false}`,
 	} {
 		if md[name] != want {

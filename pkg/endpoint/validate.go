@@ -31,9 +31,18 @@ var tags = sync.OnceValue(func() *validator.Validate {
 	return v
 })
 
-// validateRequest checks the struct tags of req and then its own Validate.
-func validateRequest(req any) error {
-	err := tags().Struct(req)
+// isTagged reports whether the validator has something to check in a member.
+func isTagged(t reflect.Type, tag reflect.StructTag) bool {
+	return t.Kind() == reflect.Interface || tag.Get("validate") != ""
+}
+
+// validateRequest checks the struct tags of req, if there are any, and then its own
+// Validate.
+func validateRequest(req any, tagged bool) error {
+	var err error
+	if tagged {
+		err = tags().Struct(req)
+	}
 	if wrong, ok := errors.AsType[validator.ValidationErrors](err); ok {
 		fields := make([]FieldError, len(wrong))
 		for i, f := range wrong {
