@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// askFunc asks for the instances of a service, of which those ids are expected.
+// askFunc asks for the instances of a service, of which those keys are expected.
 type askFunc func(ctx context.Context, name string, known []string) ([]Instance, error)
 
 // cache keeps answers for a while, by service. Of several callers one asks and the
@@ -59,7 +59,7 @@ func (c *cache) after(ctx context.Context, name string, oldest time.Time) ([]Ins
 		return instances, nil
 	}
 	began := time.Now()
-	instances, err := c.ask(ctx, name, e.ids())
+	instances, err := c.ask(ctx, name, e.keys())
 	if errors.Is(err, ErrNoInstances) {
 		e.set(nil, time.Time{}) // nobody is expected any more
 	}
@@ -88,8 +88,8 @@ func (c *cache) entry(name string) *entry {
 	return e
 }
 
-// ids returns who answered last for a service.
-func (c *cache) ids(name string) []string { return c.entry(name).ids() }
+// keys returns who answered last for a service.
+func (c *cache) keys(name string) []string { return c.entry(name).keys() }
 
 func (e *entry) since(oldest time.Time) ([]Instance, bool) {
 	e.mu.Lock()
@@ -103,12 +103,12 @@ func (e *entry) set(instances []Instance, at time.Time) {
 	e.instances, e.at = instances, at
 }
 
-func (e *entry) ids() []string {
+func (e *entry) keys() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	ids := make([]string, len(e.instances))
+	keys := make([]string, len(e.instances))
 	for i, instance := range e.instances {
-		ids[i] = instance.ID
+		keys[i] = instance.key()
 	}
-	return ids
+	return keys
 }

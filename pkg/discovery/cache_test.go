@@ -43,7 +43,7 @@ func TestAnswersServeForTheirTTL(t *testing.T) {
 			t.Errorf("a fresh answer was not used: %d, %v", asked, err)
 		}
 		<-time.After(200 * time.Millisecond)
-		if err := get(); err != nil || asked != 2 || len(known) != 1 || known[0] != "a" {
+		if err := get(); err != nil || asked != 2 || len(known) != 1 || known[0] != "order a" {
 			t.Errorf("an old answer was used: %d, %v, knowing %v", asked, err, known)
 		}
 		<-time.After(2 * time.Second)

@@ -134,7 +134,7 @@ func (c *Client) Ping(ctx context.Context, name string) ([]string, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	answers, err := collect[pingReply](ctx, c, question{verb: micro.PingVerb, name: name, known: c.cached.ids(name)})
+	answers, err := collect[pingReply](ctx, c, question{verb: micro.PingVerb, name: name, known: c.cached.keys(name)})
 	if err != nil {
 		return nil, err
 	}
@@ -146,13 +146,13 @@ func (c *Client) Ping(ctx context.Context, name string) ([]string, error) {
 	return ids, nil
 }
 
-// Statistics returns what each instance of a service has counted, by id. It asks each
-// time.
+// Statistics returns what each instance of a service has counted, those of all services
+// when name is "", by id. It asks each time.
 func (c *Client) Statistics(ctx context.Context, name string) ([]Statistics, error) {
-	if err := checkName(name); err != nil {
+	if err := checkName(name); err != nil && name != "" {
 		return nil, err
 	}
-	answers, err := collect[statsReply](ctx, c, question{verb: micro.StatsVerb, name: name, known: c.cached.ids(name)})
+	answers, err := collect[statsReply](ctx, c, question{verb: micro.StatsVerb, name: name, known: c.cached.keys(name)})
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +177,9 @@ func (c *Client) ask(ctx context.Context, name string, known []string) ([]Instan
 	slices.SortFunc(all, compare)
 	return all, nil
 }
+
+// key is that of the instance's answers.
+func (i Instance) key() string { return identity{Name: i.Name, ID: i.ID}.key() }
 
 func compare(a, b Instance) int {
 	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))

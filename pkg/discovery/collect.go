@@ -15,7 +15,7 @@ import (
 type question struct {
 	verb  micro.Verb
 	name  string   // "" means every service
-	known []string // ids that are expected to answer
+	known []string // keys of those that are expected to answer
 }
 
 // noResponders is the status of NATS's own answer when nobody listens.
@@ -25,7 +25,7 @@ const noResponders = "503"
 // within a few milliseconds.
 const inboxLimit = 16384
 
-// collect asks and returns the answers, one for each id, in the order they came. An
+// collect asks and returns the answers, one for each instance, in the order they came. An
 // answer that is no answer to this question is passed over: outsiders can send on an
 // inbox whatever they like.
 func collect[T identified](ctx context.Context, c *Client, q question) ([]T, error) {
@@ -74,13 +74,13 @@ func gather[T identified](ctx context.Context, c *Client, subject string, q ques
 				return nil, ErrNoInstances
 			}
 			answer, ok := read[T](m, q.name)
-			if !ok || seen[answer.who().ID] {
+			key := answer.who().key()
+			if !ok || seen[key] {
 				continue
 			}
-			id := answer.who().ID
-			seen[id] = true
+			seen[key] = true
 			answers = append(answers, answer)
-			delete(missing, id)
+			delete(missing, key)
 			if grace == nil && len(q.known) > 0 && len(missing) == 0 {
 				grace = time.After(c.cfg.Grace)
 			}
@@ -98,10 +98,10 @@ func gather[T identified](ctx context.Context, c *Client, subject string, q ques
 	}
 }
 
-func setOf(ids []string) map[string]struct{} {
-	set := make(map[string]struct{}, len(ids))
-	for _, id := range ids {
-		set[id] = struct{}{}
+func setOf(keys []string) map[string]struct{} {
+	set := make(map[string]struct{}, len(keys))
+	for _, key := range keys {
+		set[key] = struct{}{}
 	}
 	return set
 }

@@ -172,6 +172,30 @@ func TestGarbageIsPassedOver(t *testing.T) {
 	}
 }
 
+// A service that takes another's id hides nobody.
+func TestAnIDTakenTwiceHidesNobody(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	id, _ := serve(t, srv.Connect(t), "order", "1.0.0")
+	liar := srv.Connect(t)
+	_, err := liar.Subscribe("$SRV.INFO", func(m *nats.Msg) {
+		_ = m.Respond([]byte(`{"name":"another","id":"` + id + `","version":"9.9.9"}`))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := liar.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	found := discovery.New(srv.Connect(t), unhurried)
+	for range 2 { // the second time both are expected
+		got, err := found.All(t.Context())
+		if err != nil || len(got) != 2 || got[0].Name != "another" || got[1].Name != "order" {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	}
+}
+
 // Once all are known, nobody waits for the whole of Collect.
 func TestKnownInstancesEndTheQuestion(t *testing.T) {
 	t.Parallel()

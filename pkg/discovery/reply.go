@@ -16,6 +16,10 @@ type identity struct {
 
 func (i identity) who() identity { return i }
 
+// key tells instances apart. The id alone does not: nobody keeps a service from taking
+// that of another's instance.
+func (i identity) key() string { return i.Name + " " + i.ID }
+
 // identified is an answer that says whose it is.
 type identified interface{ who() identity }
 

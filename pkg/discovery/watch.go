@@ -74,7 +74,7 @@ func (c *Client) pause(ctx context.Context, told <-chan struct{}, missing bool) 
 type watch struct {
 	began, failing bool
 	present        []Instance
-	missing        map[string]bool // ids that were silent once
+	missing        map[string]bool // keys of those that were silent once
 }
 
 // see takes in an answer, or why there is none, and says what is news.
@@ -90,8 +90,8 @@ func (w *watch) see(now []Instance, err error) (change Change, news bool, reason
 		i := slices.IndexFunc(now, func(i Instance) bool { return i.Name == before.Name && i.ID == before.ID })
 		switch {
 		case i >= 0 && same(before, now[i]):
-		case i < 0 && !w.missing[before.ID]:
-			missing[before.ID] = true
+		case i < 0 && !w.missing[before.key()]:
+			missing[before.key()] = true
 			change.Now = append(change.Now, before) // once more
 		default:
 			change.Left = append(change.Left, before)
