@@ -9,17 +9,23 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/app"
 	"sluice/services/deadletter"
+	"sluice/services/deadletter/deadletterapi"
 	"sluice/services/gateway"
 	"sluice/services/notification"
+	"sluice/services/notification/notificationapi"
 	"sluice/services/order"
+	"sluice/services/order/orderapi"
 	"sluice/services/registry"
+	"sluice/services/registry/registryapi"
 	"sluice/services/user"
+	"sluice/services/user/userapi"
 	"sluice/streams"
 )
 
@@ -29,7 +35,8 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	os.Exit(app.Main(ctx, app.Program{
 		Name: "sluice", Version: "0.1.0", Setup: setUp, Groups: streams.Groups(),
-		Services: []app.Service{user.Service, order.Service, notification.Service, deadletter.Service, registry.Service, gateway.Service},
+		Endpoints: slices.Concat(userapi.Routes, orderapi.Routes, notificationapi.Routes, deadletterapi.Routes, registryapi.Routes),
+		Services:  []app.Service{user.Service, order.Service, notification.Service, deadletter.Service, registry.Service, gateway.Service},
 	}))
 }
 

@@ -44,6 +44,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/bus"
+	"sluice/pkg/endpoint"
 	"sluice/pkg/telemetry"
 )
 
@@ -61,6 +62,10 @@ type Program struct {
 	// Groups are the groups of handlers that the configuration may change: see
 	// [Env.Group].
 	Groups []bus.Group
+
+	// Endpoints are those that the services may call. The configuration may say how: see
+	// [Env.Policies].
+	Endpoints []endpoint.Spec
 
 	StopTimeout time.Duration // for draining all services together; default 20 s
 
@@ -130,9 +135,22 @@ func (p Program) withDefaults() Program {
 }
 
 func (p Program) run(ctx context.Context, o options, began time.Time) (err error) {
-	shutdown := telemetry.Setup()
-	defer func() { err = errors.Join(err, shutdown(context.WithoutCancel(ctx))) }()
-	log := telemetry.NewLogger(p.Stderr, o.logFormat, slog.LevelInfo)
+	var levels telemetry.Levels
+	if err := levels.Set(p.Getenv("SLUICE_LOG_LEVEL")); err != nil {
+		return fmt.Errorf("SLUICE_LOG_LEVEL: %w", err)
+	}
+	observed := telemetry.Setup(ctx, telemetry.Config{
+		Name: p.Name, Version: p.Version, Services: o.services, Getenv: p.Getenv,
+		Log: p.Stderr, LogFormat: o.logFormat, Levels: &levels,
+	})
+	log := observed.Log
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+		defer cancel()
+		if err := observed.Shutdown(ctx); err != nil {
+			log.WarnContext(ctx, "telemetry not exported to the end", "error", err)
+		}
+	}()
 
 	dialer := &dialer{url: o.natsURL, creds: o.natsCreds, context: o.natsContext, log: log}
 	if o.embeds() {
@@ -149,10 +167,17 @@ func (p Program) run(ctx context.Context, o options, began time.Time) (err error
 	if err := p.setUp(ctx, dialer, log, o.services); err != nil {
 		return unlessTold(ctx, err)
 	}
+	if o.embeds() { // with a server elsewhere it may not be ours to look at
+		observer, failed := observe(ctx, dialer, log)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, observer.Stop(context.WithoutCancel(ctx))) }()
+	}
 	s := newSupervisor(p, o, dialer, log)
 	defer func() { err = errors.Join(err, s.stop()) }()
 	for _, service := range selected {
-		err := s.start(ctx, service)
+		err := s.start(telemetry.WithService(ctx, service.Name), service)
 		if errors.Is(err, errEnded) {
 			return nil // stopping it tells why
 		}
@@ -169,6 +194,10 @@ func (p Program) run(ctx context.Context, o options, began time.Time) (err error
 	return nil
 }
 
+// flushTimeout bounds how long the end of the program waits for a collector to take
+// the last spans, metrics and log lines.
+const flushTimeout = 5 * time.Second
+
 // unlessTold drops an error that comes from being told to stop before everything was
 // up: that is no failure.
 func unlessTold(ctx context.Context, err error) error {
@@ -176,6 +205,23 @@ func unlessTold(ctx context.Context, err error) error {
 		return err
 	}
 	return nil
+}
+
+// observe measures the streams and consumers of the server.
+func observe(ctx context.Context, d *dialer, log *slog.Logger) (*telemetry.JetStream, error) {
+	nc, err := d.dial("sluice", "telemetry")
+	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("JetStream on %s: %w", d.address(), err)
+	}
+	observer := telemetry.ObserveJetStream(js, nil, log)
+	if err := observer.Start(ctx); err != nil {
+		return nil, err
+	}
+	return observer, nil
 }
 
 // setUpTimeout bounds the preparation of NATS: some dozens of small requests.

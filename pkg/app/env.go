@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"sluice/pkg/auth"
 	"sluice/pkg/bus"
 	"sluice/pkg/endpoint"
 )
@@ -20,11 +21,14 @@ type Env struct {
 	Version   string // the program's
 	NATS      *nats.Conn
 	JetStream jetstream.JetStream // on NATS
-	Caller    *endpoint.Caller    // on NATS
+	Caller    *endpoint.Caller    // on NATS; what nobody asks for, the service itself does
 	Log       *slog.Logger        // with the service's name on every line
 	DataDir   string              // for files of the service's own; it may not exist yet
 	HTTPAddr  string              // where the gateway shall listen
 	Getenv    func(string) string
+	// Verify returns whom a token belongs to, or the error to answer with. It is for
+	// [endpoint.ServiceConfig], and for the gateway.
+	Verify func(ctx context.Context, token string) (auth.Identity, error)
 	// SyncAlways is --sync always: the server syncs each write before it acknowledges
 	// it. With a server elsewhere it is the operator's word for how that is set.
 	SyncAlways bool

@@ -57,6 +57,9 @@ func newSupervisor(p Program, o options, d *dialer, log *slog.Logger) *superviso
 	}
 }
 
+// departTimeout bounds taking a service's key away.
+const departTimeout = 2 * time.Second
+
 // errEnded says that a service has returned although nobody has told it to stop.
 var errEnded = errors.New("ended by itself")
 
@@ -80,16 +83,21 @@ func (s *supervisor) start(ctx context.Context, what Service) error {
 	s.mu.Lock()
 	s.services = append(s.services, one)
 	s.mu.Unlock()
+	who := newProof(js, what.Name, s.log.With("service", what.Name))
 	env := Env{
 		Service: what.Name, Version: s.program.Version,
-		NATS: nc, JetStream: js, Caller: endpoint.NewCaller(nc, endpoint.CallerConfig{}),
+		NATS: nc, JetStream: js, Caller: endpoint.NewCaller(nc, endpoint.CallerConfig{Token: who.tokens.Token}), Verify: who.verify,
 		Log:     s.log.With("service", what.Name),
 		DataDir: s.options.dataDir, HTTPAddr: s.options.http, Getenv: s.program.Getenv,
 		SyncAlways: s.options.syncAlways,
 		service:    one,
 	}
+	if err := who.verifier.Start(ctx); err != nil {
+		return fmt.Errorf("%s: %w", what.Name, err)
+	}
 	go func() {
 		one.err = what.Run(run, env)
+		s.depart(run, env.Log, who)
 		close(one.done)
 		s.ended <- struct{}{}
 	}()
@@ -100,6 +108,15 @@ func (s *supervisor) start(ctx context.Context, what Service) error {
 		return errEnded
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// depart ends what proves who a service is. A key that stays behind goes by itself.
+func (s *supervisor) depart(ctx context.Context, log *slog.Logger, who proof) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), departTimeout)
+	defer cancel()
+	if err := who.stop(ctx); err != nil {
+		log.WarnContext(ctx, "the service's key was not taken away", "error", err)
 	}
 }
 
