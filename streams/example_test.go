@@ -28,6 +28,7 @@ func ExampleLoad() {
 	// ORDERS [order.*.* order.*.*.*]
 	// ORDERS_INTAKE [order.*]
 	// DEADLETTERS [deadletter.>]
+	// KV_keys [$KV.keys.>]
 	// KV_reactions [$KV.reactions.>]
 	// KV_schemas [$KV.schemas.>]
 	// TIMERS [timer.>]

@@ -29,6 +29,7 @@
 package streams
 
 import (
+	"sluice/pkg/auth"
 	"sluice/pkg/bus"
 	"sluice/pkg/eventstore"
 )
@@ -41,7 +42,7 @@ var (
 	Services      = eventstore.Stream{Name: "SERVICES", Entity: "service"}
 )
 
-// KV buckets. Each but the last two belongs to one service, and nobody else reads it.
+// KV buckets. Each but the last three belongs to one service, and nobody else reads it.
 const (
 	BucketUsers             = "users"              // read model of the user service
 	BucketOrders            = "orders"             // read model of the order service
@@ -53,8 +54,12 @@ const (
 	BucketServiceSnapshots  = "service-snapshots"  // states of services with long histories
 	BucketServiceChecks     = "service-checks"     // when the registry checked which instance, and which replica checks
 	BucketPasswords         = "passwords"          // the user service's password hashes
-	BucketUserKeys          = "user-keys"          // the user service's own keys
+	BucketUserKeys          = "user-keys"          // what the user service keeps to itself
+	BucketSigningKeys       = "signing-keys"       // private keys that sign the tokens of users
+	BucketSessions          = "sessions"           // the user service's hashes of refresh tokens
+	BucketLoginAttempts     = "login-attempts"     // how often who failed to log in
 	BucketReactions         = bus.StateBucket      // what all services' groups of handlers must remember
+	BucketKeys              = auth.Bucket          // public keys of all services, for everybody
 	BucketSchemas           = "schemas"            // JSON Schemas of all services' events, for everybody
 )
 

@@ -23,6 +23,7 @@ type erasure struct {
 	users     *aggregate.Aggregates[userapi.User]
 	js        jetstream.JetStream
 	passwords *passwords
+	sessions  *sessions
 	log       *slog.Logger
 }
 
@@ -31,6 +32,9 @@ type erasure struct {
 // look for; then only a guard that was at work meanwhile can have added one.
 func (r erasure) userErased(ctx context.Context, e event.Of[userapi.Erased]) error {
 	if err := r.passwords.remove(ctx, e.Subject); err != nil {
+		return err
+	}
+	if err := r.sessions.endAll(ctx, e.Subject); err != nil {
 		return err
 	}
 	known, err := r.names(ctx, e.Subject)

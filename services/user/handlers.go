@@ -3,9 +3,11 @@ package user
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"sluice/pkg/aggregate"
+	"sluice/pkg/auth"
 	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
 	"sluice/pkg/eventstore"
@@ -19,6 +21,10 @@ type handlers struct {
 	view      *projection.View[userapi.User]
 	passwords *passwords
 	claims    claims
+	ring      *auth.Ring
+	sessions  *sessions
+	attempts  attempts
+	admins    admins
 }
 
 // create writes the password's hash first, so that no user is without one. A repeat
@@ -50,6 +56,9 @@ func (h handlers) registration(created userapi.Created) aggregate.Command[userap
 // get answers from the read model, and from the history when the model has not got
 // there yet.
 func (h handlers) get(ctx context.Context, req userapi.GetRequest) (userapi.User, error) {
+	if err := maySee(ctx, req.ID); err != nil {
+		return userapi.User{}, err
+	}
 	if err := h.view.Await(ctx); err != nil {
 		return userapi.User{}, err
 	}
@@ -66,6 +75,9 @@ func (h handlers) get(ctx context.Context, req userapi.GetRequest) (userapi.User
 
 // update moves the claims on the names with the event that says so.
 func (h handlers) update(ctx context.Context, req userapi.UpdateRequest) (userapi.User, error) {
+	if err := mayChange(ctx, req.ID); err != nil {
+		return userapi.User{}, err
+	}
 	result, err := h.users.Do(ctx, aggregate.Command[userapi.User]{
 		ID: req.ID,
 		Decide: func(u userapi.User) ([]event.Data, error) {
@@ -79,12 +91,48 @@ func (h handlers) update(ctx context.Context, req userapi.UpdateRequest) (userap
 // erase frees the names and says that the user is to be forgotten. What there is of it
 // is deleted by those who hear of that: see [erasure].
 func (h handlers) erase(ctx context.Context, req userapi.EraseRequest) (userapi.EraseResponse, error) {
+	if err := mayChange(ctx, req.ID); err != nil {
+		return userapi.EraseResponse{}, err
+	}
+	if err := h.admins.strike(ctx, req.ID); err != nil {
+		return userapi.EraseResponse{}, err
+	}
 	result, err := h.users.Do(ctx, aggregate.Command[userapi.User]{
 		ID:       req.ID,
 		Decide:   func(u userapi.User) ([]event.Data, error) { return erase(u, time.Now().UTC()) },
 		ClaimsOn: h.claims.release,
 	})
-	return userapi.EraseResponse{ID: req.ID, Version: result.Version}, err
+	return userapi.EraseResponse{ID: req.ID, Version: result.Version}, errors.Join(err, h.relist(ctx, req.ID))
+}
+
+// setRoles strikes an admin off the list first, so that two requests at once do not
+// take the role from the last two.
+func (h handlers) setRoles(ctx context.Context, req userapi.SetRolesRequest) (userapi.User, error) {
+	if !isAdmin(req.Roles) {
+		if err := h.admins.strike(ctx, req.ID); err != nil {
+			return userapi.User{}, err
+		}
+	}
+	result, err := h.users.Do(ctx, aggregate.Command[userapi.User]{
+		ID:     req.ID,
+		Decide: func(u userapi.User) ([]event.Data, error) { return grant(u, req.Roles, time.Now().UTC()) },
+	})
+	return result.State, errors.Join(err, h.relist(ctx, req.ID))
+}
+
+// relist puts a user who is an admin on the list: by this command, or still, because
+// the command was refused.
+func (h handlers) relist(ctx context.Context, user string) error {
+	is, err := h.isAdmin(ctx, user)
+	if err != nil || !is {
+		return err
+	}
+	return h.admins.add(ctx, user)
+}
+
+func (h handlers) isAdmin(ctx context.Context, user string) (bool, error) {
+	u, err := h.present(ctx, user)
+	return isAdmin(u.Roles), err
 }
 
 func (h handlers) list(ctx context.Context, req userapi.ListRequest) (userapi.ListResponse, error) {
@@ -98,33 +146,13 @@ func (h handlers) list(ctx context.Context, req userapi.ListRequest) (userapi.Li
 	return userapi.ListResponse{Items: items, Next: next}, err
 }
 
-// authenticate takes the same time whether the user exists or not.
-func (h handlers) authenticate(ctx context.Context, req userapi.AuthenticateRequest) (userapi.User, error) {
-	id, err := h.find(ctx, req.Login)
-	if err != nil {
-		return userapi.User{}, err
-	}
-	matches, err := h.passwords.matches(ctx, id, req.Password)
-	if err != nil {
-		return userapi.User{}, err
-	}
-	if !matches {
-		return userapi.User{}, endpoint.Unauthenticated("login or password is wrong")
-	}
-	result, err := h.users.Get(ctx, id)
-	if errors.Is(err, aggregate.ErrNotFound) || err == nil && isErased(result.State) {
-		return userapi.User{}, endpoint.Unauthenticated("login or password is wrong")
-	}
-	return result.State, err
-}
-
-// find returns the id of the user with this username or e-mail, empty for nobody.
+// find returns the id of the user with this username or e-mail, empty for nobody. A
+// username holds no @.
 func (h handlers) find(ctx context.Context, login string) (string, error) {
-	for _, claim := range []eventstore.Claim{h.claims.email(login), h.claims.username(login)} {
-		id, held, err := h.store.Holder(ctx, claim)
-		if held || err != nil {
-			return id, err
-		}
+	claim := h.claims.username(login)
+	if strings.Contains(login, "@") {
+		claim = h.claims.email(login)
 	}
-	return "", nil
+	id, _, err := h.store.Holder(ctx, claim)
+	return id, err
 }

@@ -1,41 +1,14 @@
 package user
 
 import (
-	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/alexedwards/argon2id"
 
-	"sluice/pkg/aggregate"
 	"sluice/pkg/endpoint"
-	"sluice/pkg/eventstore"
-	"sluice/pkg/natstest"
 	"sluice/services/user/userapi"
-	"sluice/streams"
 )
-
-func newHandlers(t *testing.T) handlers {
-	t.Helper()
-	js := natstest.Start(t).JetStream(t)
-	if err := streams.Reconcile(t.Context(), js, slog.New(slog.DiscardHandler), "user"); err != nil {
-		t.Fatal(err)
-	}
-	passwords, err := openPasswords(t.Context(), js)
-	if err != nil {
-		t.Fatal(err)
-	}
-	claims, err := openClaims(t.Context(), js)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := openClaims(t.Context(), js)
-	if err != nil || string(again.key) != string(claims.key) {
-		t.Fatalf("a second start has another key, %v", err)
-	}
-	store := eventstore.New(js, streams.Users, userapi.Events)
-	return handlers{users: aggregate.New(store, apply), store: store, passwords: passwords, claims: claims}
-}
 
 func TestTheHashOfNobodyCostsAsMuchAsAnother(t *testing.T) {
 	t.Parallel()
@@ -48,45 +21,11 @@ func TestTheHashOfNobodyCostsAsMuchAsAnother(t *testing.T) {
 	}
 }
 
-func TestAuthenticate(t *testing.T) {
-	t.Parallel()
-	h := newHandlers(t)
-	const password = "correct horse battery"
-	ada, err := h.create(t.Context(), userapi.CreateRequest{Username: "Ada", Email: "ada@example.com", Password: password})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.passwords.remove(t.Context(), "u-without-password"); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		name, login, password string
-		code                  endpoint.Code
-	}{
-		{"by name", "Ada", password, ""},
-		{"by name in another case", "aDA", password, ""},
-		{"by address", "ADA@example.com", password, ""},
-		{"wrong password", "Ada", "correct horse batterie", endpoint.CodeUnauthenticated},
-		{"no password", "Ada", "", endpoint.CodeUnauthenticated},
-		{"unknown name", "eve", password, endpoint.CodeUnauthenticated},
-		{"unknown address", "eve@example.com", password, endpoint.CodeUnauthenticated},
-		{"nobody", "", password, endpoint.CodeUnauthenticated},
-	} {
-		u, err := h.authenticate(t.Context(), userapi.AuthenticateRequest{Login: c.login, Password: c.password})
-		if endpoint.CodeOf(err) != c.code {
-			t.Errorf("%s: %v", c.name, err)
-		}
-		if c.code == "" && u != ada || c.code != "" && u != (userapi.User{}) {
-			t.Errorf("%s: %+v", c.name, u)
-		}
-	}
-}
-
 // TestARefusedUserLeavesNoPassword: the hash is written before the user, and goes
 // with it. One that was there stays as it was.
 func TestARefusedUserLeavesNoPassword(t *testing.T) {
 	t.Parallel()
-	h := newHandlers(t)
+	h := newWorld(t).start(t)
 	ada, err := h.create(t.Context(), userapi.CreateRequest{Username: "ada", Email: "ada@example.com", Password: "correct horse battery"})
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +46,7 @@ func TestARefusedUserLeavesNoPassword(t *testing.T) {
 	if wrote, err := h.passwords.create(t.Context(), ada.ID, "another password"); wrote || err != nil {
 		t.Errorf("a repeat writes the password again: %v, %v", wrote, err)
 	}
-	if ok, err := h.passwords.matches(t.Context(), ada.ID, "correct horse battery"); !ok || err != nil {
-		t.Errorf("the password is lost: %v, %v", ok, err)
+	if revision, err := h.passwords.match(t.Context(), ada.ID, "correct horse battery"); revision == 0 || err != nil {
+		t.Errorf("the password is lost: %v", err)
 	}
 }

@@ -1,21 +1,28 @@
-// Package user is the user service: who there is. It keeps the history of users in
-// the stream USERS, makes usernames and e-mail addresses unique by claims in the same
-// batch as the event, and password hashes in a bucket that nobody else reads.
+// Package user is the user service: who there is, and who is logged in. It keeps the
+// history of users in the stream USERS, makes usernames and e-mail addresses unique by
+// claims in the same batch as the event, and keeps password hashes, sessions and the
+// keys that sign the tokens of users in buckets that nobody else reads.
 package user
 
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"sluice/pkg/aggregate"
 	"sluice/pkg/app"
+	"sluice/pkg/auth"
 	"sluice/pkg/bus"
 	"sluice/pkg/endpoint"
+	"sluice/pkg/event"
 	"sluice/pkg/eventstore"
 	"sluice/pkg/projection"
 	"sluice/services/user/userapi"
 	"sluice/streams"
 )
+
+// adminTimeout is for a replica that died while it made the user admin, and some more.
+const adminTimeout = 30 * time.Second
 
 // Service is the user service.
 var Service = app.Service{Name: "user", Run: run}
@@ -33,17 +40,15 @@ func run(ctx context.Context, env app.Env) error {
 	}
 	view := projection.KV(env.JetStream, streams.BucketUsers, project)
 	following := view.Follow(store, projection.Config{Log: env.Log, Erases: true})
-	passwords, err := openPasswords(ctx, env.JetStream)
+	h, err := newHandlers(ctx, env, store)
 	if err != nil {
 		return err
 	}
-	claims, err := openClaims(ctx, env.JetStream)
-	if err != nil {
+	h.view = view
+	erasing := erasure{users: h.users, js: env.JetStream, passwords: h.passwords, sessions: h.sessions, log: env.Log}
+	if err := h.makeAdmin(ctx, env); err != nil {
 		return err
 	}
-	users := aggregate.New(store, apply)
-	erasing := erasure{users: users, js: env.JetStream, passwords: passwords, log: env.Log}
-	h := handlers{users: users, store: store, view: view, passwords: passwords, claims: claims}
 
 	nc, err := env.Connect("endpoints")
 	if err != nil {
@@ -51,6 +56,7 @@ func run(ctx context.Context, env app.Env) error {
 	}
 	return env.Run(ctx,
 		following,
+		h.ring,
 		bus.Consume(env.JetStream, env.Group(streams.UserGuard), bus.Config{Log: env.Log},
 			aggregate.Guard(store, streams.UserGuard, env.Log)),
 		bus.Consume(env.JetStream, env.Group(streams.UserIntake), bus.Config{Log: env.Log, Key: aggregate.IntakeKey, Erases: true},
@@ -58,8 +64,8 @@ func run(ctx context.Context, env app.Env) error {
 		bus.Consume(env.JetStream, env.Group(streams.UserErasure), bus.Config{Log: env.Log, Read: store.Reader().Read},
 			bus.On(erasing.userErased)),
 		endpoint.Serve(nc, endpoint.ServiceConfig{
-			Name: env.Service, Version: env.Version, Description: "Users: who there is", Log: env.Log,
-			Health: map[string]func() error{"read-model": following.Health},
+			Name: env.Service, Version: env.Version, Description: "Users: who there is", Log: env.Log, Verify: env.Verify,
+			Health: map[string]func() error{"read-model": following.Health, "signing-keys": h.ring.Health},
 		},
 			append(projection.Endpoints(env.Service, following),
 				endpoint.Handle(userapi.Create, h.create),
@@ -67,6 +73,48 @@ func run(ctx context.Context, env app.Env) error {
 				endpoint.Handle(userapi.List, h.list),
 				endpoint.Handle(userapi.Update, h.update),
 				endpoint.Handle(userapi.Erase, h.erase),
-				endpoint.Handle(userapi.Authenticate, h.authenticate))...),
+				endpoint.Handle(userapi.Authenticate, h.authenticate),
+				endpoint.Handle(userapi.SetPassword, h.setPassword),
+				endpoint.Handle(userapi.SetRoles, h.setRoles),
+				endpoint.Handle(userapi.Login, h.login),
+				endpoint.Handle(userapi.Logout, h.logout))...),
 	)
+}
+
+// newHandlers opens what the service keeps beside the history.
+func newHandlers(ctx context.Context, env app.Env, store *eventstore.Store) (h handlers, err error) {
+	period, err := keyPeriod(env)
+	if err != nil {
+		return h, err
+	}
+	h.store, h.users = store, aggregate.New(store, apply)
+	h.ring = auth.NewRing(env.JetStream, auth.Users, auth.RingConfig{Bucket: streams.BucketSigningKeys, Period: period, Log: env.Log})
+	if h.passwords, err = openPasswords(ctx, env.JetStream); err != nil {
+		return h, err
+	}
+	if h.claims, err = openClaims(ctx, env.JetStream); err != nil {
+		return h, err
+	}
+	if h.sessions, err = openSessions(ctx, env.JetStream, env.Log); err != nil {
+		return h, err
+	}
+	if h.attempts, err = openAttempts(ctx, env.JetStream, h.claims.key); err != nil {
+		return h, err
+	}
+	h.admins, err = openAdmins(ctx, env.JetStream, h.isAdmin)
+	return h, err
+}
+
+// makeAdmin sees to it that somebody can log in who may make others admins.
+func (h handlers) makeAdmin(ctx context.Context, env app.Env) error {
+	password, err := adminPassword(env)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	return first{
+		handlers: h, password: password, name: event.NewID(),
+		tell: func(username, password string) { env.Announce("Admin", username+" / "+password) },
+	}.ensure(ctx)
 }

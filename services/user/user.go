@@ -2,8 +2,10 @@ package user
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
+	"sluice/pkg/auth"
 	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
 	"sluice/services/user/userapi"
@@ -16,6 +18,8 @@ func apply(u userapi.User, e event.Event, data event.Data) userapi.User {
 		u.ID, u.Username, u.Email, u.CreatedAt = e.Subject, d.Username, d.Email, d.Timestamp
 	case userapi.Changed:
 		u.Username, u.Email = d.Username, d.Email
+	case userapi.RolesChanged:
+		u.Roles = d.Roles
 	case userapi.Erased:
 		u = userapi.User{}
 	}
@@ -58,6 +62,23 @@ func change(u userapi.User, username, email string, at time.Time) ([]event.Data,
 		return nil, endpoint.Invalid("username or e-mail is not acceptable", wrong...)
 	}
 	return []event.Data{changed}, nil
+}
+
+// grant decides what a user may do from now on.
+func grant(u userapi.User, roles []auth.Role, at time.Time) ([]event.Data, error) {
+	if err := exists(u); err != nil {
+		return nil, err
+	}
+	roles = slices.Compact(slices.Sorted(slices.Values(roles)))
+	for _, r := range roles {
+		if !r.Granted() {
+			return nil, endpoint.Invalid("there is no such role", endpoint.FieldError{Field: "roles", Message: "must be operator or admin"})
+		}
+	}
+	if slices.Equal(roles, u.Roles) {
+		return nil, nil
+	}
+	return []event.Data{userapi.RolesChanged{UserID: u.ID, Roles: roles, Timestamp: at}}, nil
 }
 
 // erase decides whether there is somebody to forget. Once is enough.

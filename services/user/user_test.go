@@ -1,10 +1,13 @@
 package user
 
 import (
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"sluice/pkg/auth"
 	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
 	"sluice/services/user/userapi"
@@ -14,7 +17,7 @@ func TestRegister(t *testing.T) {
 	t.Parallel()
 	ada := userapi.Created{UserID: "u-1", Username: "ada", Email: "ada@example.com", Timestamp: time.Unix(1, 0).UTC()}
 	existing := apply(userapi.User{}, event.Event{Type: "user.created", Subject: "u-1", Version: 1}, ada)
-	if want := (userapi.User{ID: "u-1", Username: "ada", Email: "ada@example.com", CreatedAt: ada.Timestamp, Version: 1}); existing != want {
+	if want := (userapi.User{ID: "u-1", Username: "ada", Email: "ada@example.com", CreatedAt: ada.Timestamp, Version: 1}); !reflect.DeepEqual(existing, want) {
 		t.Errorf("the user is %+v, want %+v", existing, want)
 	}
 	unnamed, unreachable := ada, ada
@@ -35,7 +38,7 @@ func TestRegister(t *testing.T) {
 		if endpoint.CodeOf(err) != c.code || err != nil && !strings.Contains(err.Error(), "("+c.field+" ") {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if c.code == "" && (len(then) != 1 || then[0] != event.Data(c.when)) || c.code != "" && len(then) > 0 {
+		if c.code == "" && (len(then) != 1 || !reflect.DeepEqual(then[0], event.Data(c.when))) || c.code != "" && len(then) > 0 {
 			t.Errorf("%s: then %v", c.name, then)
 		}
 	}
@@ -47,7 +50,7 @@ func TestLife(t *testing.T) {
 	at := time.Unix(2, 0).UTC()
 	ada := userapi.User{ID: "u-1", Username: "ada", Email: "ada@example.com", Version: 1}
 	gone := apply(ada, event.Event{Type: "user.erased", Subject: "u-1", Version: 2}, userapi.Erased{UserID: "u-1", Timestamp: at})
-	if gone != (userapi.User{Version: 2}) {
+	if !reflect.DeepEqual(gone, userapi.User{Version: 2}) {
 		t.Errorf("an erased user is %+v", gone)
 	}
 	changed := userapi.Changed{UserID: "u-1", Username: "ada", Email: "ada@example.org", Timestamp: at}
@@ -56,6 +59,13 @@ func TestLife(t *testing.T) {
 	}
 	move := func(username, email string) func(userapi.User) ([]event.Data, error) {
 		return func(u userapi.User) ([]event.Data, error) { return change(u, username, email, at) }
+	}
+	admin := apply(ada, event.Event{Type: "user.roles-changed", Subject: "u-1", Version: 2}, userapi.RolesChanged{UserID: "u-1", Roles: []auth.Role{auth.Admin}, Timestamp: at})
+	if !slices.Equal(admin.Roles, []auth.Role{auth.Admin}) || admin.Username != "ada" || admin.Version != 2 {
+		t.Errorf("an admin is %+v", admin)
+	}
+	roles := func(roles ...auth.Role) func(userapi.User) ([]event.Data, error) {
+		return func(u userapi.User) ([]event.Data, error) { return grant(u, roles, at) }
 	}
 	forget := func(u userapi.User) ([]event.Data, error) { return erase(u, at) }
 	for _, c := range []struct {
@@ -71,6 +81,13 @@ func TestLife(t *testing.T) {
 		{"bad name", ada, move("a@b", ""), nil, endpoint.CodeInvalid},
 		{"change nobody", userapi.User{}, move("eve", ""), nil, endpoint.CodeNotFound},
 		{"change the erased", gone, move("eve", ""), nil, endpoint.CodeNotFound},
+		{"new role", ada, roles(auth.Operator), userapi.RolesChanged{UserID: "u-1", Roles: []auth.Role{auth.Operator}, Timestamp: at}, ""},
+		{"roles in order, each once", ada, roles(auth.Operator, auth.Admin, auth.Operator), userapi.RolesChanged{UserID: "u-1", Roles: []auth.Role{auth.Admin, auth.Operator}, Timestamp: at}, ""},
+		{"the roles it has", admin, roles(auth.Admin), nil, ""},
+		{"no role any more", admin, roles(), userapi.RolesChanged{UserID: "u-1", Timestamp: at}, ""},
+		{"no role", ada, roles("emperor"), nil, endpoint.CodeInvalid},
+		{"a role for nobody", userapi.User{}, roles(auth.Admin), nil, endpoint.CodeNotFound},
+		{"a role for the erased", gone, roles(auth.Admin), nil, endpoint.CodeNotFound},
 		{"erase", ada, forget, userapi.Erased{UserID: "u-1", Timestamp: at}, ""},
 		{"erase twice", gone, forget, nil, ""},
 		{"erase nobody", userapi.User{}, forget, nil, endpoint.CodeNotFound},
@@ -79,7 +96,7 @@ func TestLife(t *testing.T) {
 		if endpoint.CodeOf(err) != c.code {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if c.then == nil && len(then) > 0 || c.then != nil && (len(then) != 1 || then[0] != c.then) {
+		if c.then == nil && len(then) > 0 || c.then != nil && (len(then) != 1 || !reflect.DeepEqual(then[0], c.then)) {
 			t.Errorf("%s: then %v", c.name, then)
 		}
 	}

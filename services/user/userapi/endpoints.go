@@ -3,6 +3,7 @@ package userapi
 import (
 	"time"
 
+	"sluice/pkg/auth"
 	"sluice/pkg/endpoint"
 )
 
@@ -32,18 +33,30 @@ var (
 		Service: "user", Name: "authenticate", Idempotent: true, Auth: endpoint.Public,
 		Description: "Returns the user whose username or e-mail and password these are.",
 	}
+	SetPassword = endpoint.Method[SetPasswordRequest, struct{}]{
+		Service: "user", Name: "set-password", HTTP: "PUT /v1/users/{id}/password", Auth: endpoint.SignedIn,
+		Description: "Changes one's own password and ends all of one's sessions.",
+	}
+	SetRoles = endpoint.Method[SetRolesRequest, User]{
+		Service: "user", Name: "set-roles", HTTP: "PUT /v1/users/{id}/roles", Idempotent: true, Auth: endpoint.Admin,
+		Description: "Says what a user may do beyond what every customer may; it holds from the user's next access token on.",
+	}
 )
 
 // Routes are the specs of all endpoints.
-var Routes = []endpoint.Spec{Create.Spec(), Get.Spec(), List.Spec(), Update.Spec(), Erase.Spec(), Authenticate.Spec()}
+var Routes = []endpoint.Spec{
+	Create.Spec(), Get.Spec(), List.Spec(), Update.Spec(), Erase.Spec(), Authenticate.Spec(), SetPassword.Spec(), SetRoles.Spec(),
+	Login.Spec(), Logout.Spec(),
+}
 
 // User is a user as others see it.
 type User struct {
-	ID        string    `json:"id"`
-	Username  string    `json:"username"`
-	Email     string    `json:"email"`
-	CreatedAt time.Time `json:"created_at"`
-	Version   uint64    `json:"version"`
+	ID        string      `json:"id"`
+	Username  string      `json:"username"`
+	Email     string      `json:"email"`
+	Roles     []auth.Role `json:"roles,omitempty"` // absent for a customer
+	CreatedAt time.Time   `json:"created_at"`
+	Version   uint64      `json:"version"`
 }
 
 // CreateRequest asks for a new user.
@@ -107,4 +120,23 @@ type AuthenticateRequest struct {
 func (r AuthenticateRequest) Redact() any {
 	r.Password = ""
 	return r
+}
+
+// SetPasswordRequest asks for another password, proving that one knows the current.
+type SetPasswordRequest struct {
+	ID      string `json:"id" validate:"required,max=128"`
+	Current string `json:"current" validate:"required,max=256"`
+	New     string `json:"new" validate:"required,min=8,max=256"`
+}
+
+// Redact leaves out the passwords.
+func (r SetPasswordRequest) Redact() any {
+	r.Current, r.New = "", ""
+	return r
+}
+
+// SetRolesRequest says all the roles that a user has from now on; none make a customer.
+type SetRolesRequest struct {
+	ID    string      `json:"id" validate:"required,max=128"`
+	Roles []auth.Role `json:"roles" validate:"required,max=2,unique,dive,oneof=operator admin"`
 }

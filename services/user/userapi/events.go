@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"sluice/pkg/auth"
 	"sluice/pkg/event"
 )
 
@@ -13,6 +14,7 @@ import (
 var Events = event.NewRegistry("user",
 	event.Define[Created](1).First(),
 	event.Define[Changed](1),
+	event.Define[RolesChanged](1),
 	event.Define[Erased](1),
 )
 
@@ -57,6 +59,27 @@ func (c Changed) AggregateID() string { return c.UserID }
 
 // Validate checks what every reader relies on.
 func (c Changed) Validate() error { return Created(c).Validate() }
+
+// RolesChanged says all the roles that a user has from now on.
+type RolesChanged struct {
+	UserID    string      `json:"user_id"`
+	Roles     []auth.Role `json:"roles"`
+	Timestamp time.Time   `json:"timestamp"`
+}
+
+// EventType returns the wire name.
+func (RolesChanged) EventType() string { return "user.roles-changed" }
+
+// AggregateID returns the user's id.
+func (r RolesChanged) AggregateID() string { return r.UserID }
+
+// Validate checks what every reader relies on.
+func (r RolesChanged) Validate() error {
+	if r.UserID == "" {
+		return errors.New("user_id is required")
+	}
+	return nil
+}
 
 // Erased says that nothing is to be known of a user from now on. Whoever keeps
 // something about users forgets it; what was before this event is deleted.

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"testing"
 
+	"sluice/pkg/auth"
 	"sluice/pkg/event"
 	"sluice/pkg/event/eventtest"
 	"sluice/services/user/userapi"
@@ -16,6 +17,7 @@ func samples(*testing.T) []event.Data {
 	return []event.Data{
 		userapi.Created{UserID: eventtest.SampleID, Username: "Zoë", Email: "zoe@example.com", Timestamp: eventtest.SampleTime()},
 		userapi.Changed{UserID: eventtest.SampleID, Username: "Zoë", Email: "zoe@example.org", Timestamp: eventtest.SampleTime()},
+		userapi.RolesChanged{UserID: eventtest.SampleID, Roles: []auth.Role{auth.Operator, auth.Admin}, Timestamp: eventtest.SampleTime()},
 		userapi.Erased{UserID: eventtest.SampleID, Timestamp: eventtest.SampleTime()},
 	}
 }

@@ -43,3 +43,9 @@ func Normalize(name string) string {
 	folded := cases.Fold().String(norm.NFKC.String(name))
 	return norm.NFKC.String(strings.ToLower(folded))
 }
+
+// Reachable reports whether somebody may read what is sent to an address: nobody does
+// under the domain invalid (RFC 2606).
+func Reachable(email string) bool {
+	return !strings.HasSuffix(strings.ToLower(email), ".invalid")
+}
