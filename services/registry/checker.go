@@ -16,17 +16,18 @@ import (
 	"sluice/streams"
 )
 
-// checker checks the registered instances. Of several replicas one does, the one that
-// holds the lease: if all did, each instance would be asked as often as there are
-// replicas, and two replicas that see the network differently would call it healthy and
-// unhealthy in turns. When two do for a moment, each change of status still is one event,
-// because the second finds that it has happened.
+// checker checks the registered instances and asks for those on NATS. Of several replicas
+// one does, the one that holds the lease: if all did, each instance would be asked as
+// often as there are replicas, and two replicas that see the network differently would
+// call it healthy and unhealthy in turns. When two do for a moment, each change of status
+// still is one event, because the second finds that it has happened.
 type checker struct {
 	nc       *nats.Conn
 	services *aggregate.Aggregates[service]
 	view     *projection.View[service]
 	checks   checks
 	prober   prober
+	presence presence
 	lease    lease
 	log      *slog.Logger
 
@@ -62,7 +63,12 @@ func (c *checker) Start(ctx context.Context) error {
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(c.done)
-		c.lease.hold(ctx, c.lead)
+		c.lease.hold(ctx, func(ctx context.Context) {
+			var both sync.WaitGroup
+			both.Go(func() { c.lead(ctx) })
+			both.Go(func() { c.presence.lead(ctx) })
+			both.Wait()
+		})
 	}()
 	return nil
 }
@@ -104,7 +110,7 @@ type watched struct {
 	monitors map[string]*monitor // by instance
 }
 
-// lead checks all services until ctx ends.
+// lead checks all registered instances until ctx ends.
 func (c *checker) lead(ctx context.Context) {
 	known := make(map[string]*watched)
 	defer func() {
@@ -176,7 +182,8 @@ func (c *checker) compareChanged(ctx context.Context, known map[string]*watched)
 // compare brings the monitors of one service in line with s, unless they are ahead.
 func (c *checker) compare(ctx context.Context, known map[string]*watched, s service) {
 	w := known[s.Name]
-	if w == nil {
+	resumed := w == nil // nobody checks it in this process
+	if resumed {
 		w = &watched{monitors: make(map[string]*monitor)}
 		known[s.Name] = w
 	}
@@ -201,7 +208,7 @@ func (c *checker) compare(ctx context.Context, known map[string]*watched, s serv
 	}
 	for _, i := range s.Instances {
 		if i.checked() && w.monitors[i.ID] == nil {
-			w.monitors[i.ID] = c.watch(ctx, s.Name, i)
+			w.monitors[i.ID] = (&monitor{checker: c, name: s.Name, resumed: resumed}).start(ctx, i)
 		}
 	}
 }

@@ -177,6 +177,52 @@ func TestOneReplicaChecks(t *testing.T) {
 	}
 }
 
+// Who takes over goes on counting failures where the other stopped, and does not check
+// before it is time.
+func TestATakeOverGoesOnCounting(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t)
+	p := newPatient(t)
+	p.status.Store(http.StatusServiceUnavailable)
+	first := newReplica(t, srv.Connect(t), shortTerm)
+	first.mustRegister(t, p.request("1s", 3))
+	var last checked
+	until(t, "a failure is noted", func() bool {
+		var err error
+		last, err = first.checks.get(t.Context(), "pay", "a")
+		return err == nil && last.Failures > 0
+	})
+	first.stop()
+	last, err := first.checks.get(t.Context(), "pay", "a")
+	if err != nil || last.Failures >= 3 {
+		t.Fatalf("%d failures are noted, %v", last.Failures, err)
+	}
+	asked := p.asked.Load()
+	second := newReplica(t, srv.Connect(t), shortTerm)
+	second.awaitStatus(t, registryapi.StatusUnhealthy)
+	if more := p.asked.Load() - asked; more != int64(3-last.Failures) {
+		t.Errorf("it was asked %d times more after %d failures", more, last.Failures)
+	}
+	now, err := second.checks.get(t.Context(), "pay", "a")
+	if err != nil || now.At.Sub(last.At) < time.Duration(3-last.Failures)*900*time.Millisecond {
+		t.Errorf("%d more checks took %s, %v", 3-last.Failures, now.At.Sub(last.At), err)
+	}
+}
+
+// A check is due within an interval, whatever the clock of the other replica said.
+func TestAClockThatIsAheadDelaysNothing(t *testing.T) {
+	t.Parallel()
+	if d := untilDue(checked{}, time.Hour); d > 0 {
+		t.Errorf("the first check is due in %s", d)
+	}
+	if d := untilDue(checked{At: time.Now().Add(-time.Minute)}, time.Hour); d < 58*time.Minute || d > 59*time.Minute {
+		t.Errorf("a minute after the last check the next is due in %s", d)
+	}
+	if d := untilDue(checked{At: time.Now().Add(24 * time.Hour)}, time.Hour); d != time.Hour {
+		t.Errorf("the next check is due in %s", d)
+	}
+}
+
 // A replica that vanishes without a word is succeeded when its lease has run out.
 func TestALeaseRunsOut(t *testing.T) {
 	t.Parallel()

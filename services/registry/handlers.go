@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,7 +101,7 @@ func (h handlers) get(ctx context.Context, req registryapi.GetRequest) (registry
 	if err != nil {
 		return registryapi.Service{}, err
 	}
-	running, err := h.running(ctx, req.Name)
+	running, err := h.running(ctx, req.Name, s)
 	if err != nil {
 		return registryapi.Service{}, err
 	}
@@ -178,14 +179,17 @@ func (h handlers) all(ctx context.Context) (map[string]both, error) {
 	}
 	for _, i := range running {
 		b := all[i.Name]
-		b.running = append(b.running, showRunning(i))
+		b.running = append(b.running, showRunning(i, b.registered))
 		all[i.Name] = b
 	}
+	// Nobody may be left of those that the history has.
+	maps.DeleteFunc(all, func(_ string, b both) bool { return len(b.registered.Instances)+len(b.running) == 0 })
 	return all, nil
 }
 
-// running returns the instances of a service that answer on NATS.
-func (h handlers) running(ctx context.Context, name string) ([]registryapi.Instance, error) {
+// running returns the instances of a service that answer on NATS, with what its history
+// has of them.
+func (h handlers) running(ctx context.Context, name string, s service) ([]registryapi.Instance, error) {
 	instances, err := h.found.Instances(ctx, name)
 	if errors.Is(err, discovery.ErrNoInstances) || errors.Is(err, discovery.ErrName) {
 		return nil, nil
@@ -195,7 +199,7 @@ func (h handlers) running(ctx context.Context, name string) ([]registryapi.Insta
 	}
 	shown := make([]registryapi.Instance, len(instances))
 	for n, i := range instances {
-		shown[n] = showRunning(i)
+		shown[n] = showRunning(i, s)
 	}
 	return shown, nil
 }
@@ -230,12 +234,16 @@ func (h handlers) healthCheck(ctx context.Context, req registryapi.HealthCheckRe
 	if err != nil {
 		return registryapi.Service{}, err
 	}
-	running, err := h.running(ctx, req.Name)
+	running, err := h.running(ctx, req.Name, service{})
 	if err != nil {
 		return registryapi.Service{}, err
 	}
 	if len(s.Instances)+len(running) == 0 {
 		return registryapi.Service{}, notFound()
+	}
+	wrong, err := h.checkRunning(ctx, req.Name, running)
+	if err != nil {
+		return registryapi.Service{}, err
 	}
 	shown := make([]registryapi.Instance, len(s.Instances))
 	failures := make([]string, len(s.Instances))
@@ -253,7 +261,6 @@ func (h handlers) healthCheck(ctx context.Context, req registryapi.HealthCheckRe
 	if err := group.Wait(); err != nil {
 		return registryapi.Service{}, err
 	}
-	var wrong []endpoint.FieldError
 	for n, failure := range failures {
 		if failure != "" {
 			wrong = append(wrong, endpoint.FieldError{Field: "instances." + s.Instances[n].ID, Message: failure})
@@ -263,6 +270,24 @@ func (h handlers) healthCheck(ctx context.Context, req registryapi.HealthCheckRe
 		return registryapi.Service{}, healthCheckFailed(wrong...)
 	}
 	return summarise(req.Name, slices.Concat(shown, running)), nil
+}
+
+// checkRunning returns those of the instances on NATS that say that they are failing.
+func (h handlers) checkRunning(ctx context.Context, name string, running []registryapi.Instance) ([]endpoint.FieldError, error) {
+	if len(running) == 0 {
+		return nil, nil
+	}
+	failures, err := ask(ctx, h.found, name)
+	if err != nil {
+		return nil, coded(err)
+	}
+	var wrong []endpoint.FieldError
+	for _, i := range running {
+		if failure := failures[instanceID{name, i.ID}]; failure != "" {
+			wrong = append(wrong, endpoint.FieldError{Field: "instances." + i.ID, Message: failure})
+		}
+	}
+	return wrong, nil
 }
 
 // coded gives an error of discovery the code that it has for the caller.

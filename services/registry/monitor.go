@@ -9,20 +9,22 @@ import (
 	"sluice/pkg/event"
 )
 
-// monitor checks one instance again and again, beginning at once. How many checks have
-// failed in a row it keeps in memory: after a take-over counting begins anew.
+// monitor checks one instance again and again. It goes on where the record of the last
+// check ends: with as many failures in a row and, unless something about the check has
+// changed, when the next is due.
 type monitor struct {
 	checker *checker
 	name    string
+	resumed bool                     // the check is as it was, so it is not due before its time
 	current atomic.Pointer[instance] // as the history has it
 	cancel  context.CancelFunc
 	done    chan struct{}
 }
 
-// watch starts a monitor that lives until it is stopped.
-func (c *checker) watch(ctx context.Context, name string, i instance) *monitor {
-	ctx, cancel := context.WithCancel(ctx)
-	m := &monitor{checker: c, name: name, cancel: cancel, done: make(chan struct{})}
+// start makes a monitor of i check it until it is stopped.
+func (m *monitor) start(ctx context.Context, i instance) *monitor {
+	ctx, m.cancel = context.WithCancel(ctx)
+	m.done = make(chan struct{})
 	m.current.Store(&i)
 	go func() {
 		defer close(m.done)
@@ -52,13 +54,15 @@ func (m *monitor) run(ctx context.Context) {
 	if i := m.current.Load(); !last.Registered.Equal(i.Registered) {
 		last = checked{Registered: i.Registered}
 	}
-	failures := 0
+	if m.resumed && !pause(ctx, untilDue(last, m.current.Load().Check.Every())) {
+		return
+	}
 	for ctx.Err() == nil {
 		began := time.Now()
 		i := *m.current.Load()
 		if failure, ok := m.checker.probe(ctx, i); ok {
 			var v verdict
-			failures, v = judge(failures, failure, i.Check.Retries)
+			last.Failures, v = judge(last.Failures, failure, i.Check.Retries)
 			if failure == "" {
 				last.Success = time.Now().UTC()
 			}
@@ -70,6 +74,12 @@ func (m *monitor) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// untilDue returns when the check after last is due: at once, or within an interval, also
+// when it was recorded by a clock that is ahead.
+func untilDue(last checked, every time.Duration) time.Duration {
+	return min(time.Until(last.At.Add(every)), every)
 }
 
 // note records what came of a check: the status, if it is another, and then that there

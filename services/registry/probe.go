@@ -2,6 +2,8 @@ package registry
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -13,17 +15,21 @@ import (
 	"sluice/services/registry/registryapi"
 )
 
-// prober makes single checks over HTTP. It trusts nothing it meets: it goes to allowed
-// addresses only, through no proxy, follows no redirect, reads no body and few headers.
+// prober makes single checks over HTTP and HTTPS. It trusts nothing it meets: it goes to
+// allowed addresses only, through no proxy, verifies certificates, follows no redirect,
+// reads no body and few headers.
 type prober struct{ client *http.Client }
 
 const maxProbeHeader = 16 << 10
 
-func newProber(a addresses) prober {
+// newProber returns a prober that trusts the authorities in roots, those of the system when
+// it is nil.
+func newProber(a addresses, roots *x509.CertPool) prober {
 	dialer := &net.Dialer{Control: a.control}
 	return prober{client: &http.Client{
 		Transport: &http.Transport{
-			DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true,
+			DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			DisableKeepAlives: true, DisableCompression: true,
 			MaxResponseHeaderBytes: maxProbeHeader, ForceAttemptHTTP2: false,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -66,13 +72,17 @@ func probeURL(i instance) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path.Scheme, path.Host, path.User = "http", net.JoinHostPort(i.Host, strconv.Itoa(i.Port)), nil
+	path.Scheme, path.Host, path.User = i.Check.URLScheme(), net.JoinHostPort(i.Host, strconv.Itoa(i.Port)), nil
 	return path.String(), nil
 }
 
 // reason says in few words why there is no answer.
 func reason(err error) string {
-	var dns *net.DNSError
+	var (
+		dns         *net.DNSError
+		certificate *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+	)
 	switch {
 	case errors.Is(err, errAddress):
 		return errAddress.Error()
@@ -80,6 +90,10 @@ func reason(err error) string {
 		return "timed out"
 	case errors.As(err, &dns):
 		return "name not resolved"
+	case errors.As(err, &certificate):
+		return "certificate not valid"
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
+		return "no TLS"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):

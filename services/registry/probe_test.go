@@ -86,7 +86,7 @@ func targetOf(t *testing.T, server *httptest.Server) instance {
 
 func TestProbe(t *testing.T) {
 	t.Parallel()
-	p := newProber(addresses{loopback: true})
+	p := newProber(addresses{loopback: true}, nil)
 	answers := func(status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			if r.Method != http.MethodGet || r.URL.RequestURI() != "/health?deep=1" {
@@ -145,7 +145,7 @@ func TestProbe(t *testing.T) {
 func TestProbeStaysWhereItMay(t *testing.T) {
 	t.Parallel()
 	here := target(t, func(http.ResponseWriter, *http.Request) { t.Error("it was called") })
-	p := newProber(addresses{})
+	p := newProber(addresses{}, nil)
 	for _, host := range []string{here.Host, "localhost", "169.254.169.254", "0.0.0.0"} {
 		i := here
 		i.Host = host
@@ -153,7 +153,7 @@ func TestProbeStaysWhereItMay(t *testing.T) {
 			t.Errorf("%s: %q", host, got)
 		}
 	}
-	called := newProber(addresses{loopback: true})
+	called := newProber(addresses{loopback: true}, nil)
 	for _, path := range []string{"@example.com/", "http://example.com/", "//example.com/x"} {
 		u, err := probeURL(instance{Host: "10.0.0.7", Port: 80, HealthEndpoint: path})
 		if parsed, wrong := url.Parse(u); err == nil && (wrong != nil || parsed.Host != "10.0.0.7:80") {

@@ -8,10 +8,10 @@ import (
 	"sluice/pkg/projection"
 )
 
-// byName is the index of all registered services.
+// byName is the index of all services.
 const byName = "by-name"
 
-// project keeps each service that has registered instances under its name.
+// project keeps each service that has instances under its name.
 func project(tx *projection.Tx[service], e event.Event, data event.Data) error {
 	s, there, err := tx.Get(e.Subject)
 	if err != nil {
@@ -19,7 +19,7 @@ func project(tx *projection.Tx[service], e event.Event, data event.Data) error {
 	}
 	s = apply(s, e, data)
 	switch {
-	case len(s.Instances) == 0:
+	case len(s.Instances)+len(s.Running) == 0:
 		tx.Delete(e.Subject)
 		tx.Unindex(byName + "." + e.Subject)
 		return nil
@@ -30,7 +30,7 @@ func project(tx *projection.Tx[service], e event.Event, data event.Data) error {
 	return nil
 }
 
-// listAll returns every service that has registered instances.
+// listAll returns every service that has instances.
 func listAll(ctx context.Context, view *projection.View[service]) ([]service, error) {
 	const page = 1000
 	var all []service

@@ -10,12 +10,13 @@ import (
 	"sluice/services/registry/registryapi"
 )
 
-// service is what the history of one name amounts to: its registered instances, in the
-// order they came. One history for each name, and not for each instance, makes "this
-// address is registered already" a rule that no race gets around.
+// service is what the history of one name amounts to: its registered instances and those
+// that run on NATS, in the order they came. One history for each name, and not for each
+// instance, makes "this address is registered already" a rule that no race gets around.
 type service struct {
 	Name      string     `json:"name"`
 	Instances []instance `json:"instances"`
+	Running   []running  `json:"running,omitempty"`
 	Version   uint64     `json:"version"` // of the last event
 }
 
@@ -59,9 +60,27 @@ func apply(s service, e event.Event, data event.Data) service {
 	case registryapi.CheckChanged:
 		s = s.with(d.Instance, func(i *instance) { i.Check = d.Check })
 	case registryapi.Healthy:
-		s = s.with(d.Instance, func(i *instance) { i.Status = registryapi.StatusHealthy })
+		s = s.withStatus(d.Instance, registryapi.StatusHealthy)
 	case registryapi.Unhealthy:
-		s = s.with(d.Instance, func(i *instance) { i.Status = registryapi.StatusUnhealthy })
+		s = s.withStatus(d.Instance, registryapi.StatusUnhealthy)
+	case registryapi.Started:
+		s.Running = append(slices.Clip(s.Running), running{ID: d.Instance, Version: d.Version, Status: registryapi.StatusHealthy})
+	case registryapi.Stopped:
+		s.Running = slices.DeleteFunc(slices.Clone(s.Running), func(r running) bool { return r.ID == d.Instance })
+	}
+	return s
+}
+
+// withStatus returns s with the status of one instance changed.
+func (s service) withStatus(id string, status registryapi.Status) service {
+	if _, registered := s.find(id); registered {
+		return s.with(id, func(i *instance) { i.Status = status })
+	}
+	s.Running = slices.Clone(s.Running)
+	for n := range s.Running {
+		if s.Running[n].ID == id {
+			s.Running[n].Status = status
+		}
 	}
 	return s
 }
@@ -136,14 +155,7 @@ func report(s service, checked instance, v verdict, now time.Time) ([]event.Data
 	if !ok || !i.Registered.Equal(checked.Registered) || i.Status == v.status {
 		return nil, nil
 	}
-	switch v.status {
-	case registryapi.StatusHealthy:
-		return []event.Data{registryapi.Healthy{About: about(s, i, now)}}, nil
-	case registryapi.StatusUnhealthy:
-		return []event.Data{registryapi.Unhealthy{About: about(s, i, now), Reason: v.reason}}, nil
-	default:
-		return nil, nil
-	}
+	return v.events(about(s, i, now)), nil
 }
 
 func about(s service, i instance, now time.Time) registryapi.About {
@@ -154,6 +166,18 @@ func about(s service, i instance, now time.Time) registryapi.About {
 type verdict struct {
 	status registryapi.Status
 	reason string // why it is unhealthy
+}
+
+// events returns what a verdict is in the history of the instance it is about.
+func (v verdict) events(about registryapi.About) []event.Data {
+	switch v.status {
+	case registryapi.StatusHealthy:
+		return []event.Data{registryapi.Healthy{About: about}}
+	case registryapi.StatusUnhealthy:
+		return []event.Data{registryapi.Unhealthy{About: about, Reason: v.reason}}
+	default:
+		return nil
+	}
 }
 
 // judge takes in one check and the failures in a row before it: one success is enough to

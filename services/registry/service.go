@@ -1,6 +1,7 @@
 // Package registry is the service registry: what runs and how it is. Services on NATS
-// are found by asking them. Others are registered, and are checked over HTTP; the
-// history of who was registered and how they were is in the stream SERVICES.
+// are found by asking them, and say themselves how they are. Others are registered, and
+// are checked over HTTP or HTTPS. The history of who came and went and how they were is
+// in the stream SERVICES.
 package registry
 
 import (
@@ -27,6 +28,10 @@ func run(ctx context.Context, env app.Env) error {
 	if err != nil {
 		return err
 	}
+	roots, err := authorities(env)
+	if err != nil {
+		return err
+	}
 	store := eventstore.New(env.JetStream, streams.Services, registryapi.Events, eventstore.SyncAlways(env.SyncAlways))
 	if err := store.Check(ctx); err != nil {
 		return err
@@ -41,13 +46,15 @@ func run(ctx context.Context, env app.Env) error {
 	view := projection.KV(env.JetStream, streams.BucketServices, project)
 	following := view.Follow(store, projection.Config{Log: env.Log})
 	services := aggregate.New(store, apply)
+	found, prober := discovery.New(env.NATS, discovery.Config{}), newProber(allowed, roots)
 	checking := &checker{
-		nc: env.NATS, services: services, view: view, checks: checks{kv}, prober: newProber(allowed), log: env.Log,
-		lease: lease{kv: kv, holder: event.NewID(), term: leaseTime, log: env.Log},
+		nc: env.NATS, services: services, view: view, checks: checks{kv}, prober: prober, log: env.Log,
+		presence: presence{found: found, services: services, view: view, every: askEvery, settle: settleTime, log: env.Log},
+		lease:    lease{kv: kv, holder: event.NewID(), term: leaseTime, log: env.Log},
 	}
 	h := handlers{
-		services: services, view: view, found: discovery.New(env.NATS, discovery.Config{}),
-		checks: checks{kv}, prober: newProber(allowed), addresses: allowed, log: env.Log,
+		services: services, view: view, found: found,
+		checks: checks{kv}, prober: prober, addresses: allowed, log: env.Log,
 	}
 
 	nc, err := env.Connect("endpoints")
@@ -61,7 +68,7 @@ func run(ctx context.Context, env app.Env) error {
 			aggregate.Guard(store, streams.RegistryGuard, env.Log)),
 		checking,
 		endpoint.Serve(nc, endpoint.ServiceConfig{
-			Name: env.Service, Version: env.Version, Description: "The registry: what runs and how it is", Log: env.Log,
+			Name: env.Service, Version: env.Version, Description: "The registry: what runs and how it is", Log: env.Log, Verify: env.Verify,
 			Health: map[string]func() error{"read-model": following.Health},
 		},
 			endpoint.Handle(registryapi.Register, h.register),

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"sluice/pkg/discovery"
 	"sluice/services/registry/registryapi"
 )
 
@@ -16,6 +15,7 @@ type checked struct {
 	Registered time.Time `json:"registered"` // of the instance that it is about
 	At         time.Time `json:"at"`         // of the last check, whatever came of it
 	Success    time.Time `json:"success,omitzero"`
+	Failures   int       `json:"failures,omitzero"` // in a row, so that a take-over goes on counting
 }
 
 // lateness is how long a check may be overdue before nobody can say how the instance is:
@@ -47,11 +47,6 @@ func show(i instance, last checked, now time.Time) registryapi.Instance {
 		shown.LastHeartbeat = last.Success
 	}
 	return shown
-}
-
-// showRunning returns an instance on NATS as others see it: it has just answered.
-func showRunning(i discovery.Instance) registryapi.Instance {
-	return registryapi.Instance{ID: i.ID, Version: i.Version, Status: registryapi.StatusHealthy, LastHeartbeat: i.Seen}
 }
 
 // summarise returns a service as its instances make it.

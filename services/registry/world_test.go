@@ -23,6 +23,9 @@ import (
 // patience is how long anything may take on a busy machine.
 const patience = 30 * time.Second
 
+// shortSettle is how long somebody must be silent to be gone, in tests.
+const shortSettle = 1500 * time.Millisecond
+
 // replica is one registry, without its endpoints.
 type replica struct {
 	handlers
@@ -44,6 +47,11 @@ func newServer(t *testing.T) *natstest.Server {
 // newReplica runs a registry on nc until it is stopped or the test ends.
 func newReplica(t *testing.T, nc *nats.Conn, term time.Duration) *replica {
 	t.Helper()
+	return newReplicaWith(t, nc, term, newProber(addresses{loopback: true}, nil))
+}
+
+func newReplicaWith(t *testing.T, nc *nats.Conn, term time.Duration, prober prober) *replica {
+	t.Helper()
 	js := natstest.JetStream(t, nc)
 	store := eventstore.New(js, streams.Services, registryapi.Events)
 	kv, err := js.KeyValue(t.Context(), streams.BucketServiceChecks)
@@ -53,15 +61,16 @@ func newReplica(t *testing.T, nc *nats.Conn, term time.Duration) *replica {
 	log := slog.New(slog.DiscardHandler)
 	view := projection.KV(js, streams.BucketServices, project)
 	following := view.Follow(store, projection.Config{Log: log})
-	here := addresses{loopback: true}
 	services := aggregate.New(store, apply)
+	found := discovery.New(nc, discovery.Config{TTL: time.Millisecond, Collect: 200 * time.Millisecond})
 	r := &replica{nc: nc, handlers: handlers{
-		services: services, view: view, found: discovery.New(nc, discovery.Config{Collect: 100 * time.Millisecond}),
-		checks: checks{kv}, prober: newProber(here), addresses: here, log: log,
+		services: services, view: view, found: found,
+		checks: checks{kv}, prober: prober, addresses: addresses{loopback: true}, log: log,
 	}}
 	r.checker = &checker{
-		nc: nc, services: services, view: view, checks: checks{kv}, prober: newProber(here), log: log,
-		lease: lease{kv: kv, holder: event.NewID(), term: term, log: log},
+		nc: nc, services: services, view: view, checks: checks{kv}, prober: prober, log: log,
+		presence: presence{found: found, services: services, view: view, every: 50 * time.Millisecond, settle: shortSettle, log: log},
+		lease:    lease{kv: kv, holder: event.NewID(), term: term, log: log},
 	}
 	parts := []interface {
 		Start(ctx context.Context) error

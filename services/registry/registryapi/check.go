@@ -11,9 +11,10 @@ import (
 	"sluice/pkg/endpoint"
 )
 
-// Check says how an instance is checked: an HTTP GET on its health endpoint, where 2xx
-// is a success. Redirects are not followed.
+// Check says how an instance is checked: a GET on its health endpoint, where 2xx is a
+// success. Redirects are not followed.
 type Check struct {
+	Scheme   string `json:"scheme,omitempty"`   // "http" or "https", whose certificate is verified; default http
 	Interval string `json:"interval,omitempty"` // from one check to the next, "10s"; from 100ms to 24h; default 10s
 	Timeout  string `json:"timeout,omitempty"`  // for the whole answer, "2s"; from 10ms to the interval, 1m at most; default 2s, or the interval
 	Retries  int    `json:"retries,omitzero"`   // failures in a row that make it unhealthy, 1 to 100; default 3; one success makes it healthy
@@ -30,10 +31,24 @@ const (
 	defaultRetries   = 3
 )
 
-// Normal returns the check with its defaults written out.
+// The schemes of a check.
+const (
+	schemeHTTP  = "http"
+	schemeHTTPS = "https"
+)
+
+// Normal returns the check with its defaults written out, but for the scheme: that is
+// there for HTTPS alone.
 func (c Check) Normal() Check {
-	return Check{Interval: c.Every().String(), Timeout: c.Limit().String(), Retries: cmp.Or(c.Retries, defaultRetries)}
+	c.Interval, c.Timeout, c.Retries = c.Every().String(), c.Limit().String(), cmp.Or(c.Retries, defaultRetries)
+	if c.Scheme == schemeHTTP {
+		c.Scheme = ""
+	}
+	return c
 }
+
+// URLScheme returns "http" or "https".
+func (c Check) URLScheme() string { return cmp.Or(c.Scheme, schemeHTTP) }
 
 // Every returns the time from one check to the next.
 func (c Check) Every() time.Duration {
@@ -56,6 +71,9 @@ func (c Check) Limit() time.Duration {
 // problems returns what is wrong with the check, its members named with prefix.
 func (c Check) problems(prefix string) []endpoint.FieldError {
 	var wrong []endpoint.FieldError
+	if scheme := c.URLScheme(); scheme != schemeHTTP && scheme != schemeHTTPS {
+		wrong = append(wrong, endpoint.FieldError{Field: prefix + "scheme", Message: "must be http or https"})
+	}
 	if !within(c.Interval, shortestInterval, longestInterval) {
 		wrong = append(wrong, endpoint.FieldError{Field: prefix + "interval", Message: "must be a duration such as 10s, from 100ms to 24h"})
 	}

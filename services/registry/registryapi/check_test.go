@@ -17,6 +17,8 @@ func TestRequestsAreJudged(t *testing.T) {
 		"as it is":             {func(*registryapi.RegisterRequest) {}, ""},
 		"IPv6":                 {func(r *registryapi.RegisterRequest) { r.Host = "2001:db8::1" }, ""},
 		"a name with a query":  {func(r *registryapi.RegisterRequest) { r.HealthEndpoint = "/h?deep=1" }, ""},
+		"HTTPS":                {func(r *registryapi.RegisterRequest) { r.Check = &registryapi.Check{Scheme: "https"} }, ""},
+		"another scheme":       {func(r *registryapi.RegisterRequest) { r.Check = &registryapi.Check{Scheme: "file"} }, "check.scheme"},
 		"an empty check":       {func(r *registryapi.RegisterRequest) { r.Check = &registryapi.Check{} }, ""},
 		"a short interval":     {func(r *registryapi.RegisterRequest) { r.Check = &registryapi.Check{Interval: "1s"} }, ""},
 		"capitals":             {func(r *registryapi.RegisterRequest) { r.Name = "Pay" }, "name"},

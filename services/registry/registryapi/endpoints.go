@@ -60,8 +60,8 @@ type Service struct {
 	Instances     []Instance `json:"instances"`
 }
 
-// Instance is one instance of a service. One on NATS has neither port nor check: it is
-// healthy as long as it answers.
+// Instance is one instance of a service. One on NATS has neither port nor check: as long
+// as it answers it is what it says of itself, healthy when it says nothing.
 type Instance struct {
 	ID             string    `json:"id"`
 	Version        string    `json:"version"`
@@ -70,7 +70,7 @@ type Instance struct {
 	HealthEndpoint string    `json:"health_endpoint,omitempty"`
 	Check          *Check    `json:"check,omitempty"`
 	Status         Status    `json:"status"`
-	LastHeartbeat  time.Time `json:"last_heartbeat,omitzero"` // its last success; a failed check leaves it
+	LastHeartbeat  time.Time `json:"last_heartbeat,omitzero"` // its last success; a failed check leaves it, and one on NATS that is failing has none
 }
 
 // RegisterRequest asks to register one instance.
@@ -81,7 +81,7 @@ type RegisterRequest struct {
 	Host    string `json:"host" validate:"required,max=253"` // a host name or an IP address
 	Port    int    `json:"port" validate:"required,min=1,max=65535"`
 	// HealthEndpoint is the path, with a query if need be, that answers 2xx to a GET over
-	// HTTP while the instance is well. Default "/health".
+	// HTTP, or HTTPS if the check says so, while the instance is well. Default "/health".
 	HealthEndpoint string `json:"health_endpoint,omitempty" validate:"max=1024"`
 	// Check says how often it is asked. Without it the instance is not checked, and its
 	// status is unknown, until [ChangeCheck].

@@ -10,13 +10,16 @@ import (
 )
 
 // Events are the types in the history of services. A history is that of one service
-// name, with all its registered instances.
+// name, with all its instances: those that were registered, and those on NATS, which
+// are found by asking.
 var Events = event.NewRegistry("service",
 	event.Define[Registered](1),
 	event.Define[Deregistered](1),
 	event.Define[CheckChanged](1),
 	event.Define[Healthy](1),
 	event.Define[Unhealthy](1),
+	event.Define[Started](1),
+	event.Define[Stopped](1),
 )
 
 // About is what every event says: which instance of which service, and since when.
@@ -40,7 +43,7 @@ func (a About) Validate() error {
 	return nil
 }
 
-// Registered says that there is an instance from now on. Nothing is known of how it is.
+// Registered says that somebody registered an instance, which is there from now on. Nothing is known of how it is.
 type Registered struct {
 	About
 
@@ -54,7 +57,7 @@ type Registered struct {
 // EventType returns the wire name.
 func (Registered) EventType() string { return "service.registered" }
 
-// Deregistered says that there is no such instance any more.
+// Deregistered says that somebody took an instance out.
 type Deregistered struct{ About }
 
 // EventType returns the wire name.
@@ -76,7 +79,8 @@ type Healthy struct{ About }
 // EventType returns the wire name.
 func (Healthy) EventType() string { return "service.healthy" }
 
-// Unhealthy says that an instance failed as many checks in a row as it may.
+// Unhealthy says that an instance failed as many checks in a row as it may, or that one
+// on NATS has said so often that it is failing.
 type Unhealthy struct {
 	About
 
@@ -85,3 +89,20 @@ type Unhealthy struct {
 
 // EventType returns the wire name.
 func (Unhealthy) EventType() string { return "service.unhealthy" }
+
+// Started says that an instance on NATS answers, and with that is healthy.
+type Started struct {
+	About
+
+	Version string `json:"version"`
+}
+
+// EventType returns the wire name.
+func (Started) EventType() string { return "service.started" }
+
+// Stopped says that an instance on NATS does not answer any more: it has ended, or
+// nothing has been heard of it for a while in which others were.
+type Stopped struct{ About }
+
+// EventType returns the wire name.
+func (Stopped) EventType() string { return "service.stopped" }

@@ -21,6 +21,8 @@ func samples() []event.Data {
 		registryapi.CheckChanged{About: about, Check: check},
 		registryapi.Healthy{About: about},
 		registryapi.Unhealthy{About: about, Reason: "status 503"},
+		registryapi.Started{About: about, Version: "1.2.0"},
+		registryapi.Stopped{About: about},
 	}
 }
 
