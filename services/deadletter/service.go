@@ -24,7 +24,7 @@ func run(ctx context.Context, env app.Env) error {
 	}
 	return env.Run(ctx,
 		endpoint.Serve(nc, endpoint.ServiceConfig{
-			Name: env.Service, Version: env.Version, Description: "Dead letters: what handlers gave up on", Log: env.Log,
+			Name: env.Service, Version: env.Version, Description: "Dead letters: what handlers gave up on", Log: env.Log, Verify: env.Verify,
 		},
 			endpoint.Handle(deadletterapi.List, h.list),
 			endpoint.Handle(deadletterapi.Get, h.get),

@@ -103,6 +103,9 @@ func (r reactions) forget(ctx context.Context, e event.Of[userapi.Erased]) error
 // again, and when the process dies between sending and recording, the second mail
 // has the Message-ID of the first.
 func (r reactions) notify(ctx context.Context, cause event.Event, about notificationapi.About, to addressee, l letter) error {
+	if !userapi.Reachable(to.Email) {
+		return nil // there is nobody to write to
+	}
 	about.NotificationID = event.DeriveID("notification", string(about.Kind), cause.Source, cause.ID)
 	about.EventID = cause.ID
 	known, err := r.notifications.Get(ctx, about.NotificationID)

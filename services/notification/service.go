@@ -57,7 +57,7 @@ func run(ctx context.Context, env app.Env) error {
 		bus.Consume(env.JetStream, env.Group(streams.NotificationOrders), bus.Config{Log: env.Log, Read: orderStore.Reader().Read},
 			bus.On(r.orderCreated)),
 		endpoint.Serve(nc, endpoint.ServiceConfig{
-			Name: env.Service, Version: env.Version, Description: "Notifications: mail to users about what happened", Log: env.Log,
+			Name: env.Service, Version: env.Version, Description: "Notifications: mail to users about what happened", Log: env.Log, Verify: env.Verify,
 			Health: map[string]func() error{"read-model": following.Health, "replica-of-users": replicating.Health},
 		},
 			append(projection.Endpoints(env.Service, following, replicating),

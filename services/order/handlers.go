@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/pkg/aggregate"
+	"sluice/pkg/auth"
 	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
 	"sluice/pkg/projection"
@@ -22,6 +23,9 @@ func (h handlers) create(ctx context.Context, req orderapi.CreateRequest) (order
 	total, wrong := orderapi.Total(req.Items)
 	if len(wrong) > 0 {
 		return orderapi.Order{}, endpoint.Invalid("the items are not acceptable", wrong...)
+	}
+	if err := mayActFor(ctx, req.UserID); err != nil {
+		return orderapi.Order{}, err
 	}
 	if err := h.users.mustExist(ctx, req.UserID); err != nil {
 		return orderapi.Order{}, err
@@ -54,6 +58,9 @@ func (h handlers) deliver(ctx context.Context, req orderapi.TransitionRequest) (
 }
 
 func (h handlers) cancel(ctx context.Context, req orderapi.TransitionRequest) (orderapi.Order, error) {
+	if err := h.maySee(ctx, req.ID); err != nil {
+		return orderapi.Order{}, err
+	}
 	return h.move(ctx, req.ID, nil, orderapi.Cancelled{Transition: transition(req)})
 }
 
@@ -73,13 +80,24 @@ func (h handlers) move(ctx context.Context, id string, origin *event.Event, e ev
 // get answers from the read model, and from the history when the model has not got
 // there yet or the past is asked for.
 func (h handlers) get(ctx context.Context, req orderapi.GetRequest) (orderapi.Order, error) {
+	o, err := h.look(ctx, req)
+	if err == nil && !auth.From(ctx).Owns(o.UserID) {
+		err = aggregate.ErrNotFound
+	}
+	if err != nil {
+		return orderapi.Order{}, notFound(err)
+	}
+	return o, nil
+}
+
+func (h handlers) look(ctx context.Context, req orderapi.GetRequest) (orderapi.Order, error) {
 	switch {
 	case req.Version > 0:
 		past, err := h.orders.GetVersion(ctx, req.ID, req.Version)
-		return past.State, notFound(err)
+		return past.State, err
 	case !req.At.IsZero():
 		past, err := h.orders.GetAt(ctx, req.ID, req.At)
-		return past.State, notFound(err)
+		return past.State, err
 	}
 	if err := h.view.Await(ctx); err != nil {
 		return orderapi.Order{}, err
@@ -89,12 +107,15 @@ func (h handlers) get(ctx context.Context, req orderapi.GetRequest) (orderapi.Or
 		return o, err
 	}
 	result, err := h.orders.Get(ctx, req.ID)
-	return result.State, notFound(err)
+	return result.State, err
 }
 
 func (h handlers) list(ctx context.Context, req orderapi.ListRequest) (orderapi.ListResponse, error) {
 	if err := event.CheckID(req.UserID); err != nil {
 		return orderapi.ListResponse{}, endpoint.Invalid("the user id is malformed", endpoint.FieldError{Field: "user_id", Message: "is malformed"}).Because(err)
+	}
+	if err := mayActFor(ctx, req.UserID); err != nil {
+		return orderapi.ListResponse{}, err
 	}
 	if err := h.view.Await(ctx); err != nil {
 		return orderapi.ListResponse{}, err
@@ -107,6 +128,9 @@ func (h handlers) list(ctx context.Context, req orderapi.ListRequest) (orderapi.
 }
 
 func (h handlers) history(ctx context.Context, req orderapi.HistoryRequest) (orderapi.HistoryResponse, error) {
+	if err := h.maySee(ctx, req.ID); err != nil {
+		return orderapi.HistoryResponse{}, err
+	}
 	events, err := h.orders.History(ctx, req.ID)
 	return orderapi.HistoryResponse{Items: events}, notFound(err)
 }

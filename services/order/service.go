@@ -75,7 +75,7 @@ func run(ctx context.Context, env app.Env) error {
 			bus.On(d.orderCreated), bus.On(d.orderConfirmed), bus.On(d.orderCancelled)),
 		bus.Consume(env.JetStream, env.Group(streams.OrderDue), bus.Config{Log: env.Log}, bus.On(d.orderLapsed)),
 		endpoint.Serve(nc, endpoint.ServiceConfig{
-			Name: env.Service, Version: env.Version, Description: "Orders: what was ordered and what became of it", Log: env.Log,
+			Name: env.Service, Version: env.Version, Description: "Orders: what was ordered and what became of it", Log: env.Log, Verify: env.Verify,
 			Policies: policies,
 			Health:   map[string]func() error{"read-model": following.Health, "replica-of-users": replicating.Health, "search": search.following.Health},
 		},
@@ -84,6 +84,7 @@ func run(ctx context.Context, env app.Env) error {
 				endpoint.Handle(orderapi.Get, h.get),
 				endpoint.Handle(orderapi.List, h.list),
 				endpoint.Handle(orderapi.Search, search.find),
+				endpoint.HandleStream(orderapi.Export, search.export),
 				endpoint.Handle(orderapi.Confirm, h.confirm),
 				endpoint.Handle(orderapi.Ship, h.ship),
 				endpoint.Handle(orderapi.Deliver, h.deliver),

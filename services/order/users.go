@@ -3,8 +3,6 @@ package order
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
 	"time"
 
 	"sluice/pkg/app"
@@ -23,35 +21,14 @@ type users struct {
 	replica *projection.View[known]
 }
 
-// userPolicies returns how the user service is called. The environment may choose after how
-// many failures in a row the breaker opens, SLUICE_ORDER_USER_FAILURES, 5 by default,
-// and for how long, SLUICE_ORDER_USER_RECOVERY, 30s by default.
+// userPolicies returns how the user service is called, unless the configuration says
+// otherwise: so that the replica can be asked within the time that a request has.
 func userPolicies(env app.Env) (*resilience.Set, error) {
-	// Short enough for the replica to be asked within the time that a request has.
-	cfg := resilience.Config{
+	return env.Policies(map[string]resilience.Config{"user": {
 		Timeout: 2 * time.Second,
 		Retry:   resilience.Retry{AttemptTimeout: time.Second},
 		Breaker: resilience.Breaker{Failures: 5, Recovery: 30 * time.Second},
-	}
-	if value := env.Getenv("SLUICE_ORDER_USER_FAILURES"); value != "" {
-		n, err := strconv.Atoi(value)
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("SLUICE_ORDER_USER_FAILURES %q is not a number such as 5", value)
-		}
-		cfg.Breaker.Failures = n
-	}
-	if value := env.Getenv("SLUICE_ORDER_USER_RECOVERY"); value != "" {
-		d, err := time.ParseDuration(value)
-		if err != nil || d <= 0 {
-			return nil, fmt.Errorf("SLUICE_ORDER_USER_RECOVERY %q is not a duration such as 30s", value)
-		}
-		cfg.Breaker.Recovery = d
-	}
-	policies, err := resilience.NewSet(map[string]resilience.Config{"user": cfg}, endpoint.Hooks(env.Log))
-	if err != nil {
-		return nil, fmt.Errorf("how the user service is called: %w", err)
-	}
-	return policies, nil
+	}}, endpoint.Hooks(env.Log))
 }
 
 // known is what the replica keeps of a user: that there is one.

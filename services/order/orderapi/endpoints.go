@@ -27,6 +27,10 @@ var (
 		Service: "order", Name: "search", HTTP: "GET /v1/orders", Idempotent: true, Auth: endpoint.Operator,
 		Description: "Finds orders by status, user, time and total, the newest first, page by page.",
 	}
+	Export = endpoint.Stream[ExportRequest, Order]{
+		Service: "order", Name: "export", HTTP: "GET /v1/orders/export", Auth: endpoint.Operator,
+		Description: "Returns all orders that fit, the newest first, one a line.",
+	}
 	Confirm = endpoint.Method[TransitionRequest, Order]{
 		Service: "order", Name: "confirm", HTTP: "POST /v1/orders/{id}/confirm", Idempotent: true, Auth: endpoint.Operator,
 		Description: "Accepts a pending order.",
@@ -51,7 +55,7 @@ var (
 
 // Routes are the specs of all endpoints.
 var Routes = []endpoint.Spec{
-	Create.Spec(), Get.Spec(), List.Spec(), Search.Spec(), Confirm.Spec(), Ship.Spec(), Deliver.Spec(), Cancel.Spec(), History.Spec(),
+	Create.Spec(), Get.Spec(), List.Spec(), Search.Spec(), Export.Spec(), Confirm.Spec(), Ship.Spec(), Deliver.Spec(), Cancel.Spec(), History.Spec(),
 }
 
 // Status is where an order is in its life.
