@@ -1,181 +1,148 @@
-// Package gateway is HTTP outside and endpoints inside. It knows no service: routes,
-// parameters and their types come from the [endpoint.Spec] of each method.
+// Package gateway is HTTP outside and endpoints inside. It knows no service: it finds
+// them by [discovery], and what their endpoints say of themselves becomes routes, which
+// come and go with the services.
 //
 // Path and query parameters and the JSON body become one request object; the answer
 // of the endpoint goes out byte for byte, and its errors as problem+json (RFC 9457).
 // A success is 200 with the endpoint's body, {} when there is nothing to say, or 201
-// with Location where the method creates something.
+// with Location where the method creates something. A response with a version has it
+// as its ETag too, see versions.go.
+//
+// # Who gets a route
+//
+// Every endpoint whose metadata has http.method, http.path, http.auth and the schemas
+// of its request and response, and makes sense: see declared.go. Of two that want the
+// same path, or paths that one request could fit both of, the one that was there first
+// keeps it; of two that come at once, that of the service whose name comes first. What
+// is refused is logged once and shown with the reason by svc.gateway.routes. A service
+// that runs in several versions has the routes of all of them, each as its highest
+// version says. While NATS can't be asked the routes stay as they are.
+//
+// # What the gateway checks itself
+//
+// The token, http.auth, the limits of [Settings], and that parameters have the type of
+// their member. The rest is the endpoint's. Of the headers only those named in the
+// documentation of /openapi.json go through, in either direction.
 package gateway
 
 import (
-	"cmp"
-	"context"
-	"errors"
-	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
-	"sluice/pkg/endpoint"
+	"sluice/services/gateway/gatewayapi"
+	"sluice/services/gateway/live"
 )
 
-// Config is what a gateway needs.
-type Config struct {
-	Addr   string // where to listen, "127.0.0.1:8080"; port 0 takes a free one
-	Caller *endpoint.Caller
-	Routes []endpoint.Spec // those without HTTP are left out
-
-	// Intakes are the streams, by entity, that take CloudEvents from outside; without
-	// any there is no route for events. They are published through JetStream.
-	Intakes   map[string]string
-	JetStream jetstream.JetStream
-
-	Log     *slog.Logger                // default: discards
-	Ready   func(context.Context) error // one more condition for /readyz; nil means none
-	Timeout time.Duration               // for each request, from its headers to the answer; default 10 s
-
-	// Listening, when set, is told where the gateway listens, with the port it got.
-	Listening func(address string)
-}
-
-const (
-	maxBody           = 1 << 20
-	maxHeader         = 64 << 10
-	readHeaderTimeout = 5 * time.Second
-	idleTimeout       = 2 * time.Minute
-	writeGrace        = 10 * time.Second // to send the answer, after the request's timeout
-	unusedGrace       = 250 * time.Millisecond
-)
-
-// Gateway is the HTTP server. As an [http.Handler] it also works without listening.
+// Gateway is the HTTP server. As an [http.Handler] it also works without listening,
+// once its routes are known.
 type Gateway struct {
 	cfg      Config
-	mux      *http.ServeMux
-	services []string // behind the routes
+	own      []ownRoute
+	handlers map[string]http.Handler // by first segment of the path
+	outer    http.Handler            // what every request goes through
+	limits   limits
+	live     *live.Handler // nil without histories
+
+	table  atomic.Pointer[table]
+	known  chan struct{} // closed when the services have been asked once
+	follow following
+
+	checking singleflight.Group // who is ready
+	looking  rate.Sometimes     // for services that have gone
+
 	server   *http.Server
 	listener net.Listener
+	address  string
 	serving  chan error
 
 	mu     sync.Mutex
 	unused map[net.Conn]struct{} // accepted, nothing received yet
 }
 
-// New returns a gateway for cfg.Routes. It panics when two routes conflict or a
-// parameter is no member of its request: mistakes in the program.
+// New returns a gateway. It panics when one of the handlers is not for all below one
+// segment: a mistake in the program.
 func New(cfg Config) *Gateway {
-	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
-	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
-	g := &Gateway{cfg: cfg, mux: http.NewServeMux(), unused: make(map[net.Conn]struct{})}
-	g.mux.HandleFunc("GET /healthz", g.healthz)
-	g.mux.HandleFunc("GET /readyz", g.readyz)
-	if len(cfg.Intakes) > 0 {
-		g.mux.HandleFunc("POST "+eventsPath, g.accept)
+	g := &Gateway{cfg: cfg.withDefaults(), unused: make(map[net.Conn]struct{}), known: make(chan struct{})}
+	g.looking.Interval = time.Second
+	g.limits = newLimits(g.cfg.Settings)
+	if len(g.cfg.Histories) > 0 {
+		g.live = g.newLive()
 	}
-	for _, spec := range cfg.Routes {
-		if spec.HTTP == "" {
-			continue
+	g.own = g.ownRoutes()
+	g.handlers = make(map[string]http.Handler, len(cfg.Handlers))
+	for path, h := range cfg.Handlers {
+		segment := strings.Trim(path, "/")
+		if path != "/"+segment+"/" || strings.Contains(segment, "/") {
+			panic("gateway: handlers are for paths like /sluice.order.v1.OrderService/, not " + path)
 		}
-		r, err := newRoute(spec)
-		if err != nil {
-			panic(fmt.Sprintf("route of %s: %v", spec.Subject, err))
-		}
-		g.mux.HandleFunc(spec.HTTP, func(w http.ResponseWriter, req *http.Request) { g.forward(w, req, r) })
-		if !slices.Contains(g.services, spec.Service) {
-			g.services = append(g.services, spec.Service)
-		}
+		g.handlers[segment] = g.unhurried(h)
 	}
-	g.server = &http.Server{
-		Handler: g, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
-		WriteTimeout: cfg.Timeout + writeGrace, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn), ConnState: g.watch,
+	g.table.Store(g.newTable(nil, nil))
+	g.outer = g.shared(http.HandlerFunc(g.dispatch))
+	g.server = g.newServer()
+	if g.live != nil {
+		g.server.RegisterOnShutdown(g.live.Drain)
 	}
 	return g
 }
 
-// Start listens; from then on requests are served.
-func (g *Gateway) Start(ctx context.Context) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", g.cfg.Addr)
-	if err != nil {
-		if s, ok := errors.AsType[*os.SyscallError](err); ok {
-			err = s.Err
-		}
-		return fmt.Errorf("listen on %s: %w", g.cfg.Addr, err)
-	}
-	g.listener = listener
-	base := context.WithoutCancel(ctx)
-	g.server.BaseContext = func(net.Listener) context.Context { return base }
-	g.serving = make(chan error, 1)
-	go func() { g.serving <- g.server.Serve(listener) }()
-	if g.cfg.Listening != nil {
-		g.cfg.Listening(g.Addr())
-	}
-	return nil
-}
+// reserved are paths that no service gets, beside those that the gateway answers.
+var reserved = []string{eventsPath, "/metrics"}
 
-// Addr returns where the gateway listens, with the port it got. It is empty before
-// Start.
-func (g *Gateway) Addr() string {
-	if g.listener == nil {
-		return ""
+// reserves returns what of the gateway's own a route would get in the way of, or "".
+func (g *Gateway) reserves(r route) string {
+	own := reserved
+	for _, o := range g.own {
+		_, path, _ := strings.Cut(o.pattern, " ")
+		own = append(own, path)
 	}
-	return g.listener.Addr().String()
-}
-
-// Stop accepts no more connections, answers the requests in flight and closes their
-// connections. When ctx ends first the rest is cut off and Stop returns an error.
-func (g *Gateway) Stop(ctx context.Context) error {
-	if g.listener == nil {
-		return nil
+	if r.spec.Service != gatewayapi.Routes.Service {
+		_, path := gatewayapi.Routes.Spec().Route()
+		own = append(own, path)
 	}
-	var unused sync.WaitGroup
-	done := make(chan struct{})
-	unused.Go(func() { g.closeUnused(done) })
-	err := g.server.Shutdown(ctx)
-	close(done)
-	unused.Wait()
-	if err != nil {
-		err = errors.Join(fmt.Errorf("finish HTTP requests: %w", err), g.server.Close())
-	}
-	if served := <-g.serving; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, fmt.Errorf("serve HTTP: %w", served))
-	}
-	g.serving <- http.ErrServerClosed
-	return err
-}
-
-// watch keeps track of connections on which nothing has come yet. Clients open some
-// in reserve, and [http.Server.Shutdown] would wait five seconds for each.
-func (g *Gateway) watch(c net.Conn, state http.ConnState) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if state == http.StateNew {
-		g.unused[c] = struct{}{}
-		return
-	}
-	delete(g.unused, c)
-}
-
-// closeUnused gives unused connections a moment for a request that is on its way, and
-// closes them unless done comes first.
-func (g *Gateway) closeUnused(done <-chan struct{}) {
-	timer := time.NewTimer(unusedGrace)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-done:
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for c := range g.unused {
-		if err := c.Close(); err != nil {
-			g.cfg.Log.Debug("client is gone", "error", err)
+	for _, path := range own {
+		if newPattern(path).overlaps(r.pattern) { // whatever the method
+			return path
 		}
 	}
+	if segment := r.pattern.segments[0]; g.handlers[segment] != nil {
+		return "/" + segment + "/"
+	}
+	return ""
+}
+
+// dispatch hands a request to the handler, the gateway's own or the route that it is for.
+func (g *Gateway) dispatch(w http.ResponseWriter, req *http.Request) {
+	if len(g.handlers) > 0 {
+		segment, _, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
+		if h, ok := g.handlers[segment]; ok {
+			req.Pattern = "/" + segment + "/"
+			h.ServeHTTP(w, req)
+			return
+		}
+	}
+	if isUnclean(req.URL.EscapedPath()) { // the mux would redirect
+		g.unrouted(w, req)
+		return
+	}
+	g.table.Load().mux.ServeHTTP(w, req)
+}
+
+// unhurried lets h write for as long as it likes: the server's limit is for answers
+// that are one piece.
+func (g *Gateway) unhurried(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if err := limitWrite(http.NewResponseController(w), time.Time{}); err != nil {
+			g.fail(w, req, err)
+			return
+		}
+		h.ServeHTTP(w, req)
+	})
 }

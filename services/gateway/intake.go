@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"sluice/pkg/auth"
 	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
 	"sluice/pkg/telemetry"
@@ -21,9 +22,18 @@ const eventsPath = "/v1/events"
 
 // accept takes one CloudEvent, in binary or structured mode, and publishes it to the
 // intake of its entity. 202 says that it is stored there; the owning service judges
-// it then, and what it refuses is in the dead letters.
+// it then, and what it refuses is in the dead letters. Only operators may do this, since
+// an event says what happened to anybody. Who asked is not for the event to say.
 func (g *Gateway) accept(w http.ResponseWriter, req *http.Request) {
-	ctx, cancel := context.WithTimeout(req.Context(), g.cfg.Timeout)
+	ctx, err := g.identify(req)
+	if err == nil {
+		err = endpoint.Operator.Check(auth.From(ctx))
+	}
+	if err != nil {
+		g.fail(w, req, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.Settings.Timeout)
 	defer cancel()
 	e, err := g.cloudEvent(w, req)
 	if err != nil {
@@ -35,6 +45,7 @@ func (g *Gateway) accept(w http.ResponseWriter, req *http.Request) {
 		g.fail(w, req, invalid("type", "is not one that is taken in"))
 		return
 	}
+	e.UserID = auth.From(ctx).User
 	if e.CorrelationID == "" {
 		e.CorrelationID = event.MetadataFrom(ctx).CorrelationID
 	}
@@ -90,6 +101,10 @@ func publishError(err error) error {
 		return newFault(http.StatusRequestEntityTooLarge, "the event is larger than NATS takes")
 	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
 		return endpoint.Unavailable("the intake is not there").Because(err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return endpoint.Deadline("the intake did not answer in time: whether it has the event is unknown").Because(err)
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining), errors.Is(err, nats.ErrDisconnected):
+		return endpoint.Unavailable(endpoint.ErrUnreachable.Error()).Because(err)
 	default:
 		return fmt.Errorf("publish to the intake: %w", err)
 	}

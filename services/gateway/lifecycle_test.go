@@ -119,7 +119,7 @@ func TestTakenPortIsOneClearError(t *testing.T) {
 func TestTimeoutAndClientGone(t *testing.T) {
 	t.Parallel()
 	entered, ended := make(chan struct{}, 2), make(chan struct{}, 2)
-	w := start(t, gateway.Config{Timeout: 100 * time.Millisecond}, func(ctx context.Context, _ noteRequest) (note, error) {
+	w := start(t, gateway.Config{Settings: gateway.Settings{Timeout: 100 * time.Millisecond}}, func(ctx context.Context, _ noteRequest) (note, error) {
 		entered <- struct{}{}
 		<-ctx.Done()
 		ended <- struct{}{}
@@ -145,7 +145,9 @@ func TestTimeoutAndClientGone(t *testing.T) {
 
 func TestReadiness(t *testing.T) {
 	t.Parallel()
-	w := start(t, gateway.Config{}, echo)
+	unhurried := hasty
+	unhurried.Interval = time.Hour
+	w := startOn(t, natstest.Start(t), gateway.Config{}, unhurried, echo)
 	if a := w.do(t, "GET", "/readyz", ""); a.status != 200 || a.body != `{"status":"ok"}` {
 		t.Errorf("%d %s", a.status, a.body)
 	}
@@ -182,47 +184,6 @@ func TestOneMoreConditionForReadiness(t *testing.T) {
 	w := start(t, gateway.Config{Ready: func(context.Context) error { return errors.New("s3cret") }}, echo)
 	a := w.do(t, "GET", "/readyz", "")
 	if p := a.problem(t); a.status != 503 || len(p.Fields) != 1 || p.Fields[0].Field != "gateway" || strings.Contains(a.body, "s3cret") {
-		t.Errorf("%d %s", a.status, a.body)
-	}
-}
-
-func TestNewRefusesWrongRoutes(t *testing.T) {
-	t.Parallel()
-	stray := getNote
-	stray.HTTP = "GET /v1/notes/{name}"
-	placeless := createNote
-	placeless.Location = "/v1/notes/{name}"
-	for name, routes := range map[string][]endpoint.Spec{
-		"parameter": {stray.Spec()}, "location": {placeless.Spec()}, "twice": {getNote.Spec(), getNote.Spec()},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			defer func() {
-				if recover() == nil {
-					t.Error("no panic")
-				}
-			}()
-			gateway.New(gateway.Config{Routes: routes})
-		})
-	}
-}
-
-func TestPanicIsAProblem(t *testing.T) {
-	t.Parallel()
-	srv := natstest.Start(t)
-	w := world{srv: srv, logs: &logs{}}
-	broken := getNote.Spec()
-	g := gateway.New(gateway.Config{Addr: "127.0.0.1:0", Routes: []endpoint.Spec{broken}}) // without a caller
-	if err := g.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := g.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	w.url = "http://" + g.Addr()
-	if a := w.do(t, "GET", "/v1/notes/7", ""); a.status != 500 || a.problem(t).Code != endpoint.CodeInternal {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 }

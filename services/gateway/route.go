@@ -17,35 +17,55 @@ import (
 	"sluice/pkg/endpoint"
 )
 
-// route is one method's way in: how its request is put together from HTTP.
+// route is one method's way in: how its request is put together from HTTP, and what
+// HTTP makes of its response.
 type route struct {
 	spec       endpoint.Spec
+	pattern    pattern
+	version    string            // of the service that says so
 	parameters []string          // of the path
 	types      map[string]string // JSON type of each member of the request
+	versioned  bool              // the response has a version
 }
 
 func newRoute(spec endpoint.Spec) (route, error) {
 	_, path := spec.Route()
-	r := route{spec: spec, parameters: placeholders(path)}
-	var err error
-	if r.types, err = memberTypes(spec.Request); err != nil {
-		return r, fmt.Errorf("request schema: %w", err)
+	r := route{spec: spec, pattern: newPattern(spec.HTTP), parameters: placeholders(path)}
+	request, err := parseSchema(spec.Request)
+	if err != nil {
+		return r, fmt.Errorf("the request schema %w", err)
+	}
+	response, err := parseSchema(spec.Response)
+	if err != nil {
+		return r, fmt.Errorf("the response schema %w", err)
+	}
+	r.types = make(map[string]string, len(request.Properties))
+	for name, member := range request.Properties {
+		r.types[name] = member.Type
 	}
 	for i, p := range r.parameters {
-		if _, ok := r.types[p]; !ok || slices.Contains(r.parameters[:i], p) {
-			return r, fmt.Errorf("path parameter %q is not one member of the request", p)
+		if !isScalar(r.types[p]) || slices.Contains(r.parameters[:i], p) {
+			return r, fmt.Errorf("path parameter %q is not one string, number or boolean of the request", p)
 		}
-	}
-	response, err := memberTypes(spec.Response)
-	if err != nil {
-		return r, fmt.Errorf("response schema: %w", err)
 	}
 	for _, p := range placeholders(spec.Location) {
-		if response[p] != "string" {
-			return r, fmt.Errorf("location %q: %q is not a string member of the response", spec.Location, p)
+		if member := response.Properties[p]; member == nil || member.Type != "string" {
+			return r, fmt.Errorf("location %q: %q is not a string of the response", spec.Location, p)
 		}
 	}
+	version := response.Properties["version"]
+	r.versioned = version != nil && version.Type == "integer"
 	return r, nil
+}
+
+// isScalar reports whether a member of that type can be a parameter.
+func isScalar(kind string) bool {
+	switch kind {
+	case "string", "integer", "number", "boolean":
+		return true
+	default:
+		return false
+	}
 }
 
 var placeholderPattern = regexp.MustCompile(`\{([^}]+)\}`)
@@ -56,28 +76,6 @@ func placeholders(path string) []string {
 		names = append(names, m[1])
 	}
 	return names
-}
-
-func memberTypes(schema jsontext.Value) (map[string]string, error) {
-	var object struct {
-		Properties map[string]jsontext.Value `json:"properties"`
-	}
-	if err := json.Unmarshal(schema, &object); err != nil {
-		return nil, err
-	}
-	types := make(map[string]string, len(object.Properties))
-	for name, schema := range object.Properties {
-		var member struct {
-			Type string `json:"type"`
-		}
-		if schema.Kind() == '{' { // true stands for any value
-			if err := json.Unmarshal(schema, &member); err != nil {
-				return nil, err
-			}
-		}
-		types[name] = member.Type
-	}
-	return types, nil
 }
 
 // request puts path, query and body together into the one object that the endpoint
@@ -132,7 +130,7 @@ func (r route) bind(req *http.Request) ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		values := query[name]
 		if _, ok := r.types[name]; !ok {
-			return nil, invalid(clip(name), "is not a parameter of this request")
+			return nil, invalid(clip(name, maxName), "is not a parameter of this request")
 		}
 		if len(values) > 1 || slices.Contains(r.parameters, name) {
 			return nil, invalid(name, "is there twice")
@@ -194,9 +192,8 @@ func (r route) location(response []byte) (string, error) {
 	return location, nil
 }
 
-// clip keeps a name that the client chose from filling the answer.
-func clip(s string) string {
-	const most = 64
+// clip keeps a text that a stranger chose from filling an answer or the log.
+func clip(s string, most int) string {
 	if len(s) > most {
 		s = s[:most] + "…"
 	}

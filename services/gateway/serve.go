@@ -1,10 +1,13 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"path"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,36 +19,25 @@ import (
 	"sluice/pkg/telemetry"
 )
 
-// recorder remembers the status that was sent.
-type recorder struct {
-	http.ResponseWriter
-
-	status int
-}
-
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets [http.ResponseController] reach the connection.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-// ServeHTTP gives the request its ids, routes it and writes its line in the log.
+// ServeHTTP gives the request its ids, has it answered and writes its line in the log.
 func (g *Gateway) ServeHTTP(out http.ResponseWriter, req *http.Request) {
 	start := time.Now()
 	correlation := correlationID(req.Header)
-	ctx := event.WithMetadata(req.Context(), event.Metadata{CorrelationID: correlation})
-	ctx, span := telemetry.Start(telemetry.Extract(ctx, traceHeader(req.Header)), req.Method, trace.WithSpanKind(trace.SpanKindServer))
+	w := &recorder{ResponseWriter: out}
+	ctx := context.WithValue(req.Context(), recorderKey{}, w)
+	ctx = event.WithMetadata(ctx, event.Metadata{CorrelationID: correlation})
+	ctx, span := telemetry.Start(telemetry.Extract(ctx, traceHeader(req.Header)), method(req.Method), trace.WithSpanKind(trace.SpanKindServer))
 	defer span.End()
 	req = req.WithContext(ctx)
-	w := &recorder{ResponseWriter: out}
-	w.Header().Set(endpoint.HeaderCorrelationID, correlation)
+	h := w.Header()
+	h.Set(endpoint.HeaderCorrelationID, correlation)
+	h.Set("X-Content-Type-Options", "nosniff")
 
-	g.guarded(w, req)
+	aborted := g.guarded(w, req)
 
+	if w.status == 0 {
+		w.status = http.StatusOK // as the server has it for an answer of trailers alone
+	}
 	if req.Pattern != "" {
 		span.SetName(req.Pattern)
 	}
@@ -53,56 +45,94 @@ func (g *Gateway) ServeHTTP(out http.ResponseWriter, req *http.Request) {
 	if req.Pattern == "GET /healthz" || req.Pattern == "GET /readyz" {
 		level = slog.LevelDebug
 	}
-	g.cfg.Log.LogAttrs(ctx, level, "request",
-		slog.String("method", method(req.Method)), slog.String("route", req.Pattern),
-		slog.Int("status", w.status), slog.Duration("duration", time.Since(start)))
+	if g.cfg.Log.Enabled(ctx, level) {
+		g.record(ctx, level, w, req, start)
+	}
+	if aborted {
+		panic(http.ErrAbortHandler)
+	}
 }
 
-// guarded answers a panic with a problem, if nothing has been sent.
-func (g *Gateway) guarded(w *recorder, req *http.Request) {
+// record writes the line in the log.
+func (g *Gateway) record(ctx context.Context, level slog.Level, w *recorder, req *http.Request, start time.Time) {
+	attrs := append(make([]slog.Attr, 0, 8),
+		slog.String("method", method(req.Method)), slog.String("route", req.Pattern),
+		slog.Int("status", w.status), slog.Int64("bytes", w.bytes), slog.Duration("duration", time.Since(start)),
+		slog.String("client", g.limits.address(req)))
+	if id := w.identity; id.User != "" {
+		attrs = append(attrs, slog.String("user_id", id.User))
+	} else if id.Service != "" {
+		attrs = append(attrs, slog.String("caller", id.Service))
+	}
+	g.cfg.Log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// guarded has the request answered. A panic is answered with a problem; when something
+// has been sent already, or the panic asks for it, the connection is to be broken off.
+func (g *Gateway) guarded(w *recorder, req *http.Request) (abort bool) {
 	defer func() {
 		v := recover()
 		if v == nil {
 			return
 		}
+		if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+			abort = true
+			return
+		}
 		g.cfg.Log.ErrorContext(req.Context(), "panic", "value", v, "stack", string(debug.Stack()))
 		if w.status != 0 {
-			panic(http.ErrAbortHandler)
+			abort = true
+			return
 		}
 		g.fail(w, req, &endpoint.Error{Code: endpoint.CodeInternal})
 	}()
-	switch h, pattern := g.mux.Handler(req); {
-	case path.Clean(req.URL.Path) != req.URL.Path: // the mux would redirect
-		g.fail(w, req, endpoint.NotFound("there is no such route"))
-	case pattern == "":
-		g.unrouted(w, req, h)
-	default:
-		g.mux.ServeHTTP(w, req)
-	}
+	g.outer.ServeHTTP(w, req)
+	return false
 }
 
-// unrouted tells an unknown path from a known one with another method, which only the
-// mux's own answer knows.
-func (g *Gateway) unrouted(w *recorder, req *http.Request, h http.Handler) {
-	answer := discarded{header: make(http.Header)}
-	h.ServeHTTP(&answer, req)
-	if answer.status == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", answer.header.Get("Allow"))
-		g.fail(w, req, newFault(http.StatusMethodNotAllowed, "this route does not take this method"))
+// isUnclean reports whether a path has empty segments or dots in it, a slash at its end
+// or none at its beginning. No route is like that.
+func isUnclean(escaped string) bool {
+	return !strings.HasPrefix(escaped, "/") || path.Clean(escaped) != escaped
+}
+
+// unrouted tells an unknown path from a known one with another method.
+func (g *Gateway) unrouted(w http.ResponseWriter, req *http.Request) {
+	req.Pattern = "" // what the client made up is no route
+	if err := g.Health(); err != nil {
+		g.fail(w, req, endpoint.Unavailable("the routes are not known yet").After(time.Second).Because(err))
 		return
 	}
-	g.fail(w, req, endpoint.NotFound("there is no such route"))
+	var allowed []string
+	if escaped := req.URL.EscapedPath(); !isUnclean(escaped) {
+		for _, p := range g.table.Load().patterns {
+			if !p.fits(escaped) {
+				continue
+			}
+			allowed = append(allowed, p.verb)
+			if p.verb == http.MethodGet {
+				allowed = append(allowed, http.MethodHead)
+			}
+		}
+	}
+	if len(allowed) == 0 {
+		g.lookAgain(req.URL.EscapedPath())
+		g.fail(w, req, endpoint.NotFound("there is no such route"))
+		return
+	}
+	slices.Sort(allowed)
+	w.Header().Set("Allow", strings.Join(slices.Compact(allowed), ", "))
+	g.fail(w, req, newFault(http.StatusMethodNotAllowed, "this route does not take this method"))
 }
 
-// discarded keeps of an answer what is not its body.
-type discarded struct {
-	header http.Header
-	status int
+// lookAgain asks for the services, now and then, when there was a route for this path: who
+// served it may be back.
+func (g *Gateway) lookAgain(escaped string) {
+	if g.cfg.Discovery == nil || !slices.ContainsFunc(g.table.Load().former, func(p pattern) bool { return p.fits(escaped) }) {
+		return
+	}
+	g.looking.Do(g.cfg.Discovery.Recheck)
 }
-
-func (d *discarded) Header() http.Header         { return d.header }
-func (d *discarded) Write(b []byte) (int, error) { return len(b), nil }
-func (d *discarded) WriteHeader(status int)      { d.status = status }
 
 func correlationID(h http.Header) string {
 	if ids := h.Values(endpoint.HeaderCorrelationID); len(ids) == 1 && endpoint.ValidCorrelationID(ids[0]) {

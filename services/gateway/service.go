@@ -2,14 +2,12 @@ package gateway
 
 import (
 	"context"
-	"slices"
+	"fmt"
 
 	"sluice/pkg/app"
-	"sluice/services/deadletter/deadletterapi"
-	"sluice/services/notification/notificationapi"
-	"sluice/services/order/orderapi"
-	"sluice/services/registry/registryapi"
-	"sluice/services/user/userapi"
+	"sluice/pkg/discovery"
+	"sluice/pkg/endpoint"
+	"sluice/services/gateway/rpc"
 	"sluice/streams"
 )
 
@@ -17,15 +15,38 @@ import (
 var Service = app.Service{Name: "gateway", Run: run}
 
 func run(ctx context.Context, env app.Env) error {
+	settings, err := readSettings(env.Getenv)
+	if err != nil {
+		return err
+	}
+	policies, err := env.Policies(defaultPolicies(settings.Timeout), policyHooks(env.Log))
+	if err != nil {
+		return err
+	}
+	caller := endpoint.NewCaller(env.NATS, endpoint.CallerConfig{}).With(policies) // not env.Caller: see Config
 	g := New(Config{
-		Addr: env.HTTPAddr, Caller: env.Caller, Log: env.Log, Ready: env.Ready,
-		Routes: slices.Concat(userapi.Routes, orderapi.Routes, notificationapi.Routes, deadletterapi.Routes, registryapi.Routes),
+		Addr: env.HTTPAddr, Version: env.Version, Log: env.Log, Ready: env.Ready, Settings: settings, Caller: caller,
+		Handlers: rpc.Handlers(rpc.Config{
+			Caller: caller, Verify: env.Verify, Log: env.Log, Timeout: settings.Timeout, MaxMessage: int(settings.MaxBody), Closing: ctx.Done(),
+		}),
+		Discovery: discovery.New(env.NATS, discovery.Config{}),
+		Verify:    env.Verify,
 		Intakes: map[string]string{
 			streams.Users.Entity:  streams.UserIntake.Stream,
 			streams.Orders.Entity: streams.OrderIntake.Stream,
 		},
+		Histories: histories(),
 		JetStream: env.JetStream,
-		Listening: func(address string) { env.Announce("HTTP", "http://"+address) },
+		Listening: func(url string) { env.Announce("HTTP", url) },
 	})
-	return env.Run(ctx, g)
+	nc, err := env.Connect("endpoints")
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	return env.Run(ctx,
+		endpoint.Serve(nc, endpoint.ServiceConfig{
+			Name: env.Service, Version: env.Version, Description: "HTTP outside, endpoints inside", Log: env.Log,
+			Verify: env.Verify, Policies: policies, Health: map[string]func() error{"routes": g.Health},
+		}, g.Endpoints()...),
+		g)
 }
