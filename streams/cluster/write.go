@@ -1,0 +1,143 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// settings are what the command line says.
+type settings struct {
+	dir             string
+	nodes, services []string
+	sync            string
+	keep            bool // what is there already
+	mount, store    string
+}
+
+var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+func (s settings) check() error {
+	if len(s.nodes) == 0 || len(s.services) == 0 {
+		return fmt.Errorf("a cluster has nodes and services")
+	}
+	for _, name := range slices.Concat(s.nodes, s.services) {
+		if !namePattern.MatchString(name) {
+			return fmt.Errorf("name %q is not 1 to 63 of [a-z0-9-]", name)
+		}
+	}
+	if d, err := time.ParseDuration(s.sync); s.sync != "always" && (err != nil || d <= 0) {
+		return fmt.Errorf("sync %q is neither always nor a time such as 2m", s.sync)
+	}
+	return nil
+}
+
+// place is where the folder of a node or a user will be found.
+func (s settings) place(name string) string {
+	if s.mount != "" {
+		return s.mount
+	}
+	return filepath.Join(s.dir, name)
+}
+
+// mark is the file that is written last: with it, the folder is complete.
+const mark = "ca.pem"
+
+// write fills the folder.
+func write(s settings) (err error) {
+	if err := s.check(); err != nil {
+		return err
+	}
+	if s.dir, err = filepath.Abs(s.dir); err != nil {
+		return fmt.Errorf("find the folder: %w", err)
+	}
+	switch _, err := os.Stat(filepath.Join(s.dir, mark)); {
+	case err == nil && s.keep:
+		return nil
+	case err == nil:
+		return fmt.Errorf("%s has keys already, and they are not replaced", s.dir)
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("look into the folder: %w", err)
+	}
+	authority, err := newAuthority(time.Now())
+	if err != nil {
+		return err
+	}
+	users, err := newUsers(s.services)
+	if err != nil {
+		return err
+	}
+	w := writer{dir: s.dir}
+	w.put("authority/ca.key", authority.keyPEM, 0o600)
+	accounts := accountsConf(users)
+	for _, node := range s.nodes {
+		leaf, err := authority.sign(node, time.Now())
+		if err != nil {
+			return err
+		}
+		w.put(node+"/ca.pem", authority.pem, readable)
+		w.put(node+"/node.pem", leaf.pem, readable)
+		w.put(node+"/node.key", leaf.keyPEM, readable)
+		w.put(node+"/accounts.conf", accounts, readable)
+		w.put(node+"/nats.conf", nodeConf(s, node), readable)
+	}
+	for _, u := range users {
+		w.put(u.name+"/ca.pem", authority.pem, readable)
+		w.put(u.name+"/user.nk", u.seed, readable)
+		context, err := contextFile(s, u)
+		if err != nil {
+			return err
+		}
+		w.put(u.name+"/context.json", context, readable)
+	}
+	w.put(mark, authority.pem, readable)
+	return w.err
+}
+
+// contextFile is how u connects, in the form of the nats CLI.
+func contextFile(s settings, u user) ([]byte, error) {
+	urls := make([]string, len(s.nodes))
+	for i, node := range s.nodes {
+		urls[i] = "tls://" + node + ":4222"
+	}
+	content, err := json.Marshal(struct {
+		Description string `json:"description"`
+		URL         string `json:"url"`
+		NKey        string `json:"nkey"`
+		CA          string `json:"ca"`
+		InboxPrefix string `json:"inbox_prefix,omitempty"`
+	}{"Sluice: " + u.name, strings.Join(urls, ","), s.place(u.name) + "/user.nk", s.place(u.name) + "/ca.pem", u.inbox}, jsontext.Multiline(true))
+	if err != nil {
+		return nil, fmt.Errorf("encode the context of %s: %w", u.name, err)
+	}
+	return append(content, '\n'), nil
+}
+
+// readable is for files that a container reads under a user of its own: who may see them is
+// decided by which folder is mounted where.
+const readable = 0o644
+
+// writer writes files until the first error.
+type writer struct {
+	dir string
+	err error
+}
+
+func (w *writer) put(name string, content []byte, mode os.FileMode) {
+	if w.err != nil {
+		return
+	}
+	path := filepath.Join(w.dir, name)
+	if w.err = os.MkdirAll(filepath.Dir(path), 0o755); w.err == nil { //nolint:gosec // G301: see readable
+		w.err = os.WriteFile(path, content, mode)
+	}
+}

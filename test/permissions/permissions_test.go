@@ -1,0 +1,217 @@
+// Package permissions_test runs every service with no more than its own permissions.
+package permissions_test
+
+import (
+	"errors"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"sluice/test/program"
+)
+
+var services = []string{"user", "order", "notification", "deadletter", "registry", "gateway"}
+
+// TestServicesNeedNoMore: with its own permissions each service does all of its work,
+// and NATS refuses it nothing.
+func TestServicesNeedNoMore(t *testing.T) {
+	t.Parallel()
+	s := startSecured(t)
+	data := t.TempDir()
+	running := make(map[string]*program.Process)
+	for _, name := range services {
+		running[name] = binary.Start(t, nil, "--context", s.context(t, name), "--data", data, name)
+	}
+	admin := running["gateway"].Client(t)
+	admin.Eventually(t, http.StatusOK, http.MethodGet, "/readyz", nil)
+
+	var user, order struct {
+		ID string `json:"id"`
+	}
+	name := "u" + uuid.NewString()[:8]
+	admin.Do(t, http.MethodPost, "/v1/users", map[string]string{"username": name, "email": name + "@example.com", "password": "correct horse battery"}).Into(t, http.StatusCreated, &user)
+	item := map[string]any{"product_id": "p-1", "quantity": 2, "price": map[string]string{"number": "19.99", "currency": "EUR"}}
+	admin.Eventually(t, http.StatusCreated, http.MethodPost, "/v1/orders", map[string]any{"user_id": user.ID, "items": []any{item}}).Into(t, http.StatusCreated, &order)
+	admin.Do(t, http.MethodPost, "/v1/orders/"+order.ID+"/confirm", nil).Want(t, http.StatusOK)
+	for _, path := range []string{
+		"/v1/orders/" + order.ID + "/history", "/v1/users/" + user.ID + "/orders", "/v1/orders", "/v1/orders/export", "/v1/notifications",
+		"/v1/services", "/v1/dead-letters",
+	} {
+		admin.Do(t, http.MethodGet, path, nil).Want(t, http.StatusOK)
+	}
+	program.Until(t, "mail", func() bool {
+		a := admin.Do(t, http.MethodGet, "/v1/notifications", nil)
+		return strings.Contains(a.Body, order.ID)
+	})
+	admin.Do(t, http.MethodDelete, "/v1/users/"+user.ID, nil).Want(t, http.StatusOK)
+	for _, name := range services {
+		running[name].Stop(t)
+		for line := range strings.Lines(running[name].Stderr.String()) {
+			if strings.Contains(line, "NATS refused") || strings.Contains(line, "level=ERROR") {
+				t.Errorf("%s: %s", name, line)
+			}
+		}
+	}
+}
+
+// TestServicesMayDoNoMore: what belongs to others is refused, and so is everything to a
+// stranger but what strangers are for.
+func TestServicesMayDoNoMore(t *testing.T) {
+	t.Parallel()
+	s := startSecured(t)
+	publish := func(subject string) attempt { return attempt{publish: true, subject: subject} }
+	subscribe := func(subject string) attempt { return attempt{subject: subject} }
+	for user, attempts := range map[string]map[attempt]bool{
+		"order": {
+			publish("order.created.x"):                                      true,
+			publish("order.claim.name.x"):                                   true,
+			publish("user.created.x"):                                       false,
+			publish("user.created"):                                         false,
+			publish("order.created"):                                        false, // it has its own endpoints for that
+			publish("svc.user.get"):                                         true,
+			publish("svc.user.erase"):                                       false,
+			publish("$KV.orders.x"):                                         true,
+			publish("$KV.users.x"):                                          false,
+			publish("$KV.passwords.x"):                                      false,
+			publish("$KV.keys.order.x"):                                     true,
+			publish("$KV.keys.user.x"):                                      false, // it would speak for users
+			publish("$JS.API.STREAM.MSG.GET.KV_passwords"):                  false,
+			publish("$JS.API.DIRECT.GET.KV_signing-keys"):                   false,
+			publish("$JS.API.STREAM.CREATE.EVERYTHING"):                     false,
+			publish("$JS.API.STREAM.DELETE.ORDERS"):                         false,
+			publish("$JS.API.STREAM.PURGE.ORDERS"):                          false,
+			publish("$JS.API.STREAM.MSG.DELETE.USERS"):                      false,
+			publish("$JS.API.CONSUMER.DELETE.USERS.x"):                      true, // one that it made itself
+			publish("$JS.API.CONSUMER.DELETE.USERS.user-guard"):             false,
+			publish("$JS.API.CONSUMER.MSG.NEXT.ORDERS.notification-orders"): false,
+			publish("$JS.ACK.ORDERS.notification-orders.1.2.3.4.5"):         false,
+			publish("timer.set.order.x"):                                    true,
+			publish("timer.set.user.x"):                                     false,
+			publish("feed.order.created.x"):                                 false, // only the server makes copies
+			subscribe("svc.order.create"):                                   true,
+			subscribe("svc.user.authenticate"):                              false, // with the passwords in it
+			subscribe("_INBOX_user.x"):                                      false,
+			subscribe("order.created.*"):                                    false,
+			subscribe(">"):                                                  false,
+		},
+		"notification": {
+			publish("svc.user.erase"):                         false,
+			publish("notification.sent.x"):                    true,
+			publish("order.created.x"):                        false,
+			publish("$KV.notification-users.x"):               true,
+			publish("$KV.users.x"):                            false,
+			publish("deadletter.notification-users.x"):        true,
+			publish("deadletter.order-intake.x"):              false,
+			publish("$JS.ACK.ORDERS.notification-orders.1.2"): true,
+		},
+		"user": {
+			publish("$KV.keys.user.x"):         true,
+			publish("$KV.signing-keys.x"):      true,
+			publish("order.created.x"):         false,
+			publish("svc.order.create"):        false,
+			publish("$KV.keys.registry.x"):     false,
+			subscribe("svc.user.authenticate"): true,
+			subscribe("svc.order.create"):      false,
+		},
+		"gateway": {
+			publish("svc.order.create"):                    true,
+			publish("user.created"):                        true, // for those who may publish over HTTP
+			publish("user.created.x"):                      false,
+			publish("$KV.users.x"):                         false,
+			publish("$JS.API.STREAM.MSG.GET.KV_passwords"): false,
+			subscribe("svc.user.login"):                    false,
+		},
+		"outsider": {
+			publish("user.created"):              true,
+			publish("svc.order.create"):          true,
+			publish("user.created.x"):            false,
+			publish("user.claim.email.x"):        false,
+			publish("$JS.API.INFO"):              false,
+			publish("$JS.API.STREAM.NAMES"):      false,
+			publish("$KV.users.x"):               false,
+			publish("timer.set.order.x"):         false,
+			publish("deadletter.order-intake.x"): false,
+			subscribe("feed.order.>"):            true,
+			subscribe("svc.order.create"):        false,
+			subscribe("$SRV.PING"):               false, // it would be a service
+			subscribe("_INBOX_order.x"):          false,
+		},
+		"system": {
+			publish("user.created"): true, // into an account of its own, where nobody hears it
+		},
+	} {
+		t.Run(user, func(t *testing.T) {
+			t.Parallel()
+			for a, allowed := range attempts {
+				if got := a.permitted(t, s, user); got != allowed {
+					t.Errorf("%+v is permitted: %v", a, got)
+				}
+			}
+		})
+	}
+}
+
+// attempt is something that a user may or may not do.
+type attempt struct {
+	publish bool
+	subject string
+}
+
+// permitted asks the server, whose answer to a ping comes after its complaints.
+func (a attempt) permitted(t *testing.T, s secured, user string) bool {
+	t.Helper()
+	refused := make(chan error, 8)
+	nc := s.connect(t, user, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	defer nc.Close()
+	var err error
+	if a.publish {
+		err = nc.PublishRequest(a.subject, nc.NewRespInbox(), nil)
+	} else {
+		_, err = nc.SubscribeSync(a.subject)
+	}
+	if err := errors.Join(err, nc.FlushTimeout(program.Patience)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-refused:
+		if !errors.Is(err, nats.ErrPermissionViolation) {
+			t.Fatalf("%+v: %v", a, err)
+		}
+		return false
+	default:
+		return nc.LastError() == nil
+	}
+}
+
+// TestAStrangerGetsNothing: without a key of the cluster, or without trust in it,
+// nobody connects.
+func TestAStrangerGetsNothing(t *testing.T) {
+	t.Parallel()
+	s := startSecured(t)
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusting := nats.RootCAs(filepath.Join(s.dir, "ca.pem"))
+	for name, options := range map[string][]nats.Option{
+		"nobody":        {trusting},
+		"a key of ours": {trusting, nats.Nkey(public, pair.Sign)},
+		"a password":    {trusting, nats.UserInfo("admin", "admin")},
+		"no authority":  {nats.UserInfo("admin", "admin")},
+	} {
+		nc, err := nats.Connect(s.url, options...)
+		if err == nil {
+			nc.Close()
+			t.Errorf("%s got in", name)
+		}
+	}
+}
