@@ -61,6 +61,7 @@ func contests() []contest {
 		latencies(),
 		rebuilds(),
 		heaps(),
+		calls(),
 		gateways(),
 	)
 }

@@ -39,7 +39,7 @@ func requesting(ctx context.Context, r *rig, verb string, callers int) (field, e
 		client.CloseIdleConnections()
 		return nil
 	})
-	shop := shop{client, services.said["HTTP"]}
+	shop := shop{client: client, base: services.said["HTTP"]}
 	order, id, err := shop.open(ctx)
 	if err != nil {
 		return field{}, err
@@ -69,10 +69,11 @@ func requesting(ctx context.Context, r *rig, verb string, callers int) (field, e
 	return field{ours: turn(shop.base), peers: []peer{{"net/http", turn(services.said["Plain"])}}}, nil
 }
 
-// shop is an HTTP server with the routes of orders.
+// shop is an HTTP server with the routes of orders, and who buys there.
 type shop struct {
 	client *http.Client
 	base   string
+	token  string // of who is logged in
 }
 
 type call struct {
@@ -84,42 +85,64 @@ type call struct {
 
 const positionHeader = "Sluice-Position"
 
-// open registers a user, places an order and waits until both can be read. It returns
-// the call that places another order.
-func (s shop) open(ctx context.Context) (order call, id string, err error) {
-	user := []byte(`{"username":"bench","email":"bench@example.com","password":"correct horse"}`)
-	userID, err := s.create(ctx, call{verb: http.MethodPost, path: "/v1/users", body: user, want: http.StatusCreated})
+// open registers a user, who logs in and places an order, and waits until both can be
+// read. It returns the call that places another order.
+func (s *shop) open(ctx context.Context) (order call, id string, err error) {
+	user, err := s.create(ctx, call{verb: http.MethodPost, path: "/v1/users", want: http.StatusCreated, body: []byte(
+		`{"username":"bench","email":"bench@example.com","password":"correct horse"}`)})
 	if err != nil {
 		return call{}, "", err
 	}
+	session, err := s.create(ctx, call{verb: http.MethodPost, path: "/v1/sessions", want: http.StatusCreated, body: []byte(
+		`{"login":"bench","password":"correct horse"}`)})
+	if err != nil {
+		return call{}, "", err
+	}
+	s.token = session.Token
+	if err := s.await(ctx, "/v1/users/", user); err != nil {
+		return call{}, "", err
+	}
 	order = call{verb: http.MethodPost, path: "/v1/orders", want: http.StatusCreated, body: []byte(
-		`{"user_id":"` + userID + `","items":[{"product_id":"book","quantity":2,"price":{"number":"19.99","currency":"EUR"}}]}`)}
-	id, err = s.create(ctx, order)
-	return order, id, err
+		`{"user_id":"` + user.ID + `","items":[{"product_id":"book","quantity":2,"price":{"number":"19.99","currency":"EUR"}}]}`)}
+	placed, err := s.create(ctx, order)
+	if err != nil {
+		return call{}, "", err
+	}
+	return order, placed.ID, s.await(ctx, "/v1/orders/", placed)
 }
 
-func (s shop) create(ctx context.Context, c call) (id string, err error) {
+// made is what of the answer to a creation is of interest here.
+type made struct {
+	ID       string `json:"id"`
+	Token    string `json:"access_token"`
+	position string
+}
+
+func (s *shop) create(ctx context.Context, c call) (m made, err error) {
 	body, position, err := s.do(ctx, c)
 	if err != nil {
-		return "", err
+		return made{}, err
 	}
-	var made struct {
-		ID string `json:"id"`
-	}
-	if err := json.Unmarshal(body, &made); err != nil {
-		return "", err
-	}
-	_, _, err = s.do(ctx, call{verb: http.MethodGet, path: c.path + "/" + made.ID, after: position, want: http.StatusOK})
-	return made.ID, err
+	m.position = position
+	return m, json.Unmarshal(body, &m)
 }
 
-func (s shop) do(ctx context.Context, c call) (body []byte, position string, err error) {
+// await returns once what was made can be read.
+func (s *shop) await(ctx context.Context, path string, m made) error {
+	_, _, err := s.do(ctx, call{verb: http.MethodGet, path: path + m.ID, after: m.position, want: http.StatusOK})
+	return err
+}
+
+func (s *shop) do(ctx context.Context, c call) (body []byte, position string, err error) {
 	req, err := http.NewRequestWithContext(ctx, c.verb, s.base+c.path, bytes.NewReader(c.body))
 	if err != nil {
 		return nil, "", err
 	}
 	if c.body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if s.token != "" {
+		req.Header.Set("Authorization", "Bearer "+s.token)
 	}
 	if c.after != "" {
 		req.Header.Set(positionHeader, c.after)

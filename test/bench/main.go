@@ -1,5 +1,5 @@
 // Command bench measures Sluice beside what people would use instead: raw nats.go,
-// watermill, the CloudEvents SDK, hallgren/eventsourcing on SQLite, net/http.
+// watermill, the CloudEvents SDK, hallgren/eventsourcing on SQLite, grpc-go, net/http.
 //
 //	go run ./test/bench                     everything, some minutes
 //	go run ./test/bench -run 'append|load'  the contests whose names match
