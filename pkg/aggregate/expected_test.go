@@ -23,7 +23,7 @@ func TestExpectedVersion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	other := aggregate.New(eventstore.New(w.js, counters, types), apply)
-	server := endpoint.Serve(w.Server.Connect(t), endpoint.ServiceConfig{Name: "counter", Version: "1.0.0"},
+	server := endpoint.Serve(w.Connect(t), endpoint.ServiceConfig{Name: "counter", Version: "1.0.0"},
 		endpoint.Handle(addOne, func(ctx context.Context, _ struct{}) (struct{}, error) {
 			_, err := w.all.Do(ctx, aggregate.Command[counter]{ID: "a", Decide: count(1)})
 			return struct{}{}, err
@@ -36,7 +36,7 @@ func TestExpectedVersion(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	caller := endpoint.NewCaller(w.Server.Connect(t), endpoint.CallerConfig{})
+	caller := endpoint.NewCaller(w.Connect(t), endpoint.CallerConfig{})
 	add := func(expected int, key string) error {
 		h := nats.Header{endpoint.HeaderExpectedVersion: {strconv.Itoa(expected)}}
 		if key != "" {
