@@ -116,6 +116,7 @@ func TestEveryRuleBites(t *testing.T) {
 			{from: "services/order", to: "testing/synctest"},
 			{from: "pkg/app", to: "pkg/natstest"},
 			{from: "services/order/orderapi", to: "pkg/event/eventtest"},
+			{from: "test/bench", to: "test/program"},
 		},
 		"only event and the benchmarks know the CloudEvents SDK": {
 			{from: "services/gateway", to: "github.com/cloudevents/sdk-go/v2/event"},

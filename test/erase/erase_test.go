@@ -2,27 +2,27 @@ package erase_test
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"sluice/pkg/natstest"
 	"sluice/services/notification/notificationapi"
 	"sluice/services/order/orderapi"
 	"sluice/services/user/userapi"
+	"sluice/test/program"
 )
 
 // system is one process with NATS and the gateway, and behind a fuse another with
 // the services.
 type system struct {
-	url      string
+	program.Client
+
 	fuse     *fuse
-	services *process
+	services *program.Process
 	folders  []string // of both processes
 	js       jetstream.JetStream
 }
@@ -30,56 +30,17 @@ type system struct {
 func newSystem(t *testing.T) *system {
 	t.Helper()
 	s := &system{folders: []string{t.TempDir(), t.TempDir()}}
-	first := start(t, nil, "gateway", "--data", s.folders[0])
-	s.url, s.fuse = first.said(t, "HTTP"), newFuse(t, first.said(t, "NATS"))
-	nc, err := nats.Connect(first.said(t, "NATS"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	if s.js, err = jetstream.New(nc); err != nil {
-		t.Fatal(err)
-	}
+	first := binary.Start(t, nil, "gateway", "--data", s.folders[0])
+	s.fuse = newFuse(t, first.Said(t, "NATS"))
+	s.js = natstest.JetStream(t, natstest.Dial(t, first.Said(t, "NATS")))
 	s.startServices(t)
+	s.Client = first.Client(t)
 	return s
 }
 
 func (s *system) startServices(t *testing.T) {
 	t.Helper()
-	s.services = start(t, []string{"NATS_URL=" + s.fuse.url()}, "user", "order", "notification", "--data", s.folders[1])
-}
-
-// do makes a request and reads the answer into v, unless that is nil.
-func (s *system) do(t *testing.T, method, path, body string, status int, v any) {
-	t.Helper()
-	if got, answer := s.try(t, method, path, body); got != status {
-		t.Fatalf("%s %s: status %d, not %d: %s", method, path, got, status, answer)
-	} else if v != nil {
-		if err := json.Unmarshal(answer, v); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func (s *system) try(t *testing.T, method, path, body string) (int, []byte) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	answer, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, answer
+	s.services = binary.Start(t, []string{"NATS_URL=" + s.fuse.url()}, "user", "order", "notification", "--data", s.folders[1])
 }
 
 // somebody is a user with everything that the system keeps of one.
@@ -96,34 +57,34 @@ func (s *system) settle(t *testing.T, name string) somebody {
 	u := somebody{words: []string{"qzx" + name + "first", "qzx" + name + "box", "qzx" + name + "second", "qzx" + name + "post"}}
 	u.body = fmt.Sprintf(`{"username":"Zoë %s","email":"%s@example.com","password":"correct horse battery"}`, u.words[0], u.words[1])
 	var user userapi.User
-	s.do(t, http.MethodPost, "/v1/users", u.body, http.StatusCreated, &user)
+	s.Do(t, http.MethodPost, "/v1/users", u.body).Into(t, http.StatusCreated, &user)
 	u.id = user.ID
 	s.mailed(t, u.id, 1)
-	s.do(t, http.MethodPatch, "/v1/users/"+u.id, fmt.Sprintf(`{"username":"Zoë %s","email":"%s@example.com"}`, u.words[2], u.words[3]), http.StatusOK, nil)
+	s.Do(t, http.MethodPatch, "/v1/users/"+u.id, fmt.Sprintf(`{"username":"Zoë %s","email":"%s@example.com"}`, u.words[2], u.words[3])).Want(t, http.StatusOK)
 	var order orderapi.Order
-	s.do(t, http.MethodPost, "/v1/orders", `{"user_id":"`+u.id+`","items":[{"product_id":"p-1","quantity":1,"price":{"number":"1.00","currency":"EUR"}}]}`, http.StatusCreated, &order)
+	s.Do(t, http.MethodPost, "/v1/orders", `{"user_id":"`+u.id+`","items":[{"product_id":"p-1","quantity":1,"price":{"number":"1.00","currency":"EUR"}}]}`).Into(t, http.StatusCreated, &order)
 	u.order = order.ID
 	s.mailed(t, u.id, 2)
 
 	letters := s.letters(t)
 	_, err := s.js.Conn().Request("user.created", fmt.Appendf(nil,
 		`{"specversion":"1.0","id":"%s","source":"/cli","type":"user.created","subject":"%s","data":{"user_id":"%[2]s","username":"other %[1]s","email":"%[3]s@example.com","timestamp":"2026-01-02T03:04:05Z"}}`,
-		name, strings.ReplaceAll(u.id, u.id[:8], "0f0f0f0f"), u.words[3]), patience)
+		name, strings.ReplaceAll(u.id, u.id[:8], "0f0f0f0f"), u.words[3]), program.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the outsider's event is a dead letter", func() bool { return s.letters(t) > letters })
+	program.Until(t, "the outsider's event is a dead letter", func() bool { return s.letters(t) > letters })
 	for _, word := range u.words {
-		until(t, "names are on disk before the erasure", func() bool { return len(search(t, word, s.folders...)) > 0 })
+		program.Until(t, "names are on disk before the erasure", func() bool { return len(search(t, word, s.folders...)) > 0 })
 	}
 	return u
 }
 
 func (s *system) mailed(t *testing.T, user string, count int) {
 	t.Helper()
-	until(t, "the mails are sent", func() bool {
+	program.Until(t, "the mails are sent", func() bool {
 		var list notificationapi.ListResponse
-		s.do(t, http.MethodGet, "/v1/notifications?user_id="+user, "", http.StatusOK, &list)
+		s.Get(t, "/v1/notifications?user_id="+user, &list)
 		return len(list.Items) == count
 	})
 }
@@ -142,7 +103,7 @@ func (s *system) wantForgotten(t *testing.T, u somebody) {
 	t.Helper()
 	for _, word := range u.words {
 		var found []string
-		until(t, "a name is gone", func() bool {
+		program.Until(t, "a name is gone", func() bool {
 			found = search(t, word, s.folders...)
 			if t.Context().Err() != nil {
 				t.Log(found)
@@ -150,15 +111,15 @@ func (s *system) wantForgotten(t *testing.T, u somebody) {
 			return len(found) == 0
 		})
 	}
-	s.do(t, http.MethodGet, "/v1/users/"+u.id, "", http.StatusNotFound, nil)
-	s.do(t, http.MethodPatch, "/v1/users/"+u.id, `{"username":"again"}`, http.StatusNotFound, nil)
-	s.do(t, http.MethodDelete, "/v1/users/"+u.id, "", http.StatusOK, nil)
+	s.Do(t, http.MethodGet, "/v1/users/"+u.id, nil).Want(t, http.StatusNotFound)
+	s.Do(t, http.MethodPatch, "/v1/users/"+u.id, `{"username":"again"}`).Want(t, http.StatusNotFound)
+	s.Do(t, http.MethodDelete, "/v1/users/"+u.id, nil).Want(t, http.StatusOK)
 	var order orderapi.Order
-	s.do(t, http.MethodGet, "/v1/orders/"+u.order, "", http.StatusOK, &order)
+	s.Get(t, "/v1/orders/"+u.order, &order)
 	if order.UserID != u.id {
 		t.Errorf("the order is of %q", order.UserID)
 	}
-	s.do(t, http.MethodPost, "/v1/orders", `{"user_id":"`+u.id+`","items":[{"product_id":"p-1","quantity":1,"price":{"number":"1.00","currency":"EUR"}}]}`, http.StatusBadRequest, nil)
+	s.Do(t, http.MethodPost, "/v1/orders", `{"user_id":"`+u.id+`","items":[{"product_id":"p-1","quantity":1,"price":{"number":"1.00","currency":"EUR"}}]}`).Want(t, http.StatusBadRequest)
 	bucket, err := s.js.KeyValue(t.Context(), "passwords")
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +128,7 @@ func (s *system) wantForgotten(t *testing.T, u somebody) {
 		t.Error("the password is there")
 	}
 	var again userapi.User
-	s.do(t, http.MethodPost, "/v1/users", u.body, http.StatusCreated, &again)
+	s.Do(t, http.MethodPost, "/v1/users", u.body).Into(t, http.StatusCreated, &again)
 	if again.ID == u.id {
 		t.Error("the names went back to the erased user")
 	}
@@ -184,7 +145,7 @@ func TestErasureSurvivesACrashAtEveryStep(t *testing.T) {
 			s := newSystem(t)
 			whole := s.settle(t, "whole"+string(when))
 			s.fuse.rearm(0, when)
-			s.do(t, http.MethodDelete, "/v1/users/"+whole.id, "", http.StatusOK, nil)
+			s.Do(t, http.MethodDelete, "/v1/users/"+whole.id, nil).Want(t, http.StatusOK)
 			s.wantForgotten(t, whole)
 			steps := s.fuse.counted()
 			if steps < 8 {
@@ -206,13 +167,13 @@ func (s *system) crash(t *testing.T, step int, when moment) {
 	t.Helper()
 	u := s.settle(t, fmt.Sprintf("%s%d", when, step))
 	blown := s.fuse.rearm(step, when)
-	s.try(t, http.MethodDelete, "/v1/users/"+u.id, "") // the answer may get lost with the services
+	s.Do(t, http.MethodDelete, "/v1/users/"+u.id, nil) // the answer may get lost with the services
 	select {
 	case <-blown:
-	case <-time.After(patience):
+	case <-time.After(program.Patience):
 		t.Fatalf("step %d did not come: %d deletions", step, s.fuse.counted())
 	}
-	s.services.kill()
+	s.services.Kill()
 	s.fuse.set(0, when)
 	s.startServices(t)
 	s.wantForgotten(t, u)

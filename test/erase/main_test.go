@@ -4,34 +4,13 @@
 package erase_test
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
+
+	"sluice/test/program"
 )
 
-// binary is the program under test. It is built once, without the race detector.
-var binary string
+// binary is the program under test.
+var binary program.Binary
 
-func TestMain(m *testing.M) {
-	code, err := buildAndRun(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func buildAndRun(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "sluice-erase-")
-	if err != nil {
-		return 0, fmt.Errorf("folder for the binary: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "sluice")
-	if out, err := exec.Command("go", "build", "-race=false", "-o", binary, "sluice/services").CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("build the binary: %w\n%s", err, out)
-	}
-	return m.Run(), nil
-}
+func TestMain(m *testing.M) { os.Exit(binary.Test(m)) }

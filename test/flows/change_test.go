@@ -3,6 +3,7 @@ package flows_test
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -10,36 +11,37 @@ import (
 	"sluice/pkg/endpoint"
 	"sluice/services/notification/notificationapi"
 	"sluice/services/user/userapi"
+	"sluice/test/program"
 )
 
 func TestNamesMoveWithTheirUser(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	register := func(username, email string) answer {
-		return s.do(t, http.MethodPost, "/v1/users", userBody(username, email, "correct horse battery"))
+	register := func(username, email string) program.Answer {
+		return s.Do(t, http.MethodPost, "/v1/users", userBody(username, email, "correct horse battery"))
 	}
 	var ada, grace userapi.User
-	register("ada", "ada@example.com").into(t, http.StatusCreated, &ada)
-	register("grace", "grace@example.com").into(t, http.StatusCreated, &grace)
+	register("ada", "ada@example.com").Into(t, http.StatusCreated, &ada)
+	register("grace", "grace@example.com").Into(t, http.StatusCreated, &grace)
 	path := "/v1/users/" + ada.ID
 
-	p := s.do(t, http.MethodPatch, path, `{"email":"Grace@Example.com"}`).problem(t, http.StatusConflict, endpoint.CodeConflict)
-	if !p.names("email") || len(p.Fields) != 1 {
+	p := s.Do(t, http.MethodPatch, path, `{"email":"Grace@Example.com"}`).Problem(t, http.StatusConflict, endpoint.CodeConflict)
+	if !p.Names("email") || len(p.Fields) != 1 {
 		t.Errorf("the problem is about %v", p.Fields)
 	}
-	s.do(t, http.MethodPatch, path, `{"username":"a@b"}`).problem(t, http.StatusBadRequest, endpoint.CodeInvalid)
-	s.do(t, http.MethodPatch, "/v1/users/"+strings.Repeat("0", 36), `{"username":"x"}`).problem(t, http.StatusNotFound, endpoint.CodeNotFound)
+	s.Do(t, http.MethodPatch, path, `{"username":"a@b"}`).Problem(t, http.StatusBadRequest, endpoint.CodeInvalid)
+	s.Do(t, http.MethodPatch, "/v1/users/"+strings.Repeat("0", 36), `{"username":"x"}`).Problem(t, http.StatusNotFound, endpoint.CodeNotFound)
 
-	a := s.do(t, http.MethodPatch, path, `{"email":"ada@example.org"}`)
+	a := s.Do(t, http.MethodPatch, path, `{"email":"ada@example.org"}`)
 	var changed userapi.User
-	a.into(t, http.StatusOK, &changed)
+	a.Into(t, http.StatusOK, &changed)
 	want := ada
 	want.Email, want.Version = "ada@example.org", 2
-	if changed != want {
+	if !reflect.DeepEqual(changed, want) {
 		t.Errorf("changed to %+v, want %+v", changed, want)
 	}
 	var seen userapi.User
-	if s.get(t, path, &seen, "Sluice-Position", a.header.Get("Sluice-Position")); seen != want {
+	if s.Get(t, path, &seen, endpoint.HeaderPosition, a.Position()); !reflect.DeepEqual(seen, want) {
 		t.Errorf("reads as %+v, want %+v", seen, want)
 	}
 	if _, err := call(t, s, userapi.Authenticate, userapi.AuthenticateRequest{Login: "ada@example.org", Password: "correct horse battery"}); err != nil {
@@ -55,9 +57,9 @@ func TestNamesMoveWithTheirUser(t *testing.T) {
 			t.Errorf("the %s is not to %s", n.Kind, to)
 		}
 	}
-	s.do(t, http.MethodPatch, "/v1/users/"+grace.ID, `{"email":"ada@example.com"}`).into(t, http.StatusOK, &grace)
-	s.do(t, http.MethodPatch, path, `{"email":"ada@example.com"}`).problem(t, http.StatusConflict, endpoint.CodeConflict)
-	s.do(t, http.MethodPatch, path, `{"email":"grace@example.com","username":"ADA"}`).into(t, http.StatusOK, &ada)
+	s.Do(t, http.MethodPatch, "/v1/users/"+grace.ID, `{"email":"ada@example.com"}`).Into(t, http.StatusOK, &grace)
+	s.Do(t, http.MethodPatch, path, `{"email":"ada@example.com"}`).Problem(t, http.StatusConflict, endpoint.CodeConflict)
+	s.Do(t, http.MethodPatch, path, `{"email":"grace@example.com","username":"ADA"}`).Into(t, http.StatusOK, &ada)
 	if ada.Version != 3 || ada.Username != "ADA" {
 		t.Errorf("changed to %+v", ada)
 	}
@@ -70,11 +72,11 @@ func TestOfRacingChangesOneWins(t *testing.T) {
 	for i := range users {
 		users[i] = s.newUser(t)
 	}
-	answers, errs := make([]answer, len(users)), make([]error, len(users))
+	answers, errs := make([]program.Answer, len(users)), make([]error, len(users))
 	var all sync.WaitGroup
 	for i, u := range users {
 		all.Go(func() {
-			answers[i], errs[i] = s.try(t.Context(), http.MethodPatch, "/v1/users/"+u.ID, `{"username":"only"}`)
+			answers[i], errs[i] = s.Try(t.Context(), http.MethodPatch, "/v1/users/"+u.ID, `{"username":"only"}`)
 		})
 	}
 	all.Wait()
@@ -83,10 +85,10 @@ func TestOfRacingChangesOneWins(t *testing.T) {
 		switch {
 		case errs[i] != nil:
 			t.Error(errs[i])
-		case a.status == http.StatusOK:
+		case a.Status == http.StatusOK:
 			won++
 		default:
-			if p := a.problem(t, http.StatusConflict, endpoint.CodeConflict); !p.names("username") {
+			if p := a.Problem(t, http.StatusConflict, endpoint.CodeConflict); !p.Names("username") {
 				t.Errorf("the problem is about %v", fmt.Sprint(p.Fields))
 			}
 		}

@@ -16,15 +16,16 @@ import (
 	"sluice/services/deadletter/deadletterapi"
 	"sluice/services/order/orderapi"
 	"sluice/services/user/userapi"
+	"sluice/test/program"
 )
 
 // listed waits until the list has n letters that fit the query, and returns them.
 func (s *system) listed(t testing.TB, query string, n int) []deadletterapi.Letter {
 	t.Helper()
 	var page deadletterapi.ListResponse
-	until(t, "the dead letters "+query+" are there", func() bool {
+	program.Until(t, "the dead letters "+query+" are there", func() bool {
 		page = deadletterapi.ListResponse{}
-		s.get(t, "/v1/dead-letters?"+query, &page)
+		s.Get(t, "/v1/dead-letters?"+query, &page)
 		return len(page.Items) == n
 	})
 	return page.Items
@@ -45,7 +46,7 @@ func TestDeadLetterIsRedriven(t *testing.T) {
 		t.Errorf("the letter is %+v", letter)
 	}
 	var one deadletterapi.Letter
-	s.get(t, "/v1/dead-letters/"+letter.ID, &one)
+	s.Get(t, "/v1/dead-letters/"+letter.ID, &one)
 	if one.ID != letter.ID || string(one.Data) != string(letter.Data) || one.Error != letter.Error {
 		t.Errorf("alone it is %+v", one)
 	}
@@ -54,8 +55,8 @@ func TestDeadLetterIsRedriven(t *testing.T) {
 	s.listed(t, "from="+url.QueryEscape(since.UTC().Format(time.RFC3339Nano)), 1)
 
 	// Nothing is better yet.
-	s.do(t, http.MethodPost, "/v1/dead-letters/"+letter.ID+"/redrive", "").into(t, http.StatusOK, &deadletterapi.RedriveResponse{})
-	until(t, "it fails again", func() bool {
+	s.Do(t, http.MethodPost, "/v1/dead-letters/"+letter.ID+"/redrive", nil).Into(t, http.StatusOK, &deadletterapi.RedriveResponse{})
+	program.Until(t, "it fails again", func() bool {
 		again := s.listed(t, "", 1)[0]
 		return again.ID == letter.ID && again.Redrives == 1 && again.Attempts == 2 && again.FirstAt.Equal(letter.FirstAt) &&
 			len(again.Earlier) == 1 && again.Earlier[0].Error == letter.Error && string(again.Data) == string(letter.Data)
@@ -64,15 +65,13 @@ func TestDeadLetterIsRedriven(t *testing.T) {
 	// Now the user is there, and the order is placed.
 	user := userEvent(userID)
 	s.takeIn(t, user, &nats.Msg{Subject: user.kind, Data: user.structured()})
-	s.do(t, http.MethodPost, "/v1/dead-letters/"+letter.ID+"/redrive", "").into(t, http.StatusOK, &deadletterapi.RedriveResponse{})
-	until(t, "the order is placed", func() bool {
-		return s.do(t, http.MethodGet, "/v1/orders/"+orderID, "").status == http.StatusOK
-	})
+	s.Do(t, http.MethodPost, "/v1/dead-letters/"+letter.ID+"/redrive", nil).Into(t, http.StatusOK, &deadletterapi.RedriveResponse{})
+	s.Eventually(t, http.StatusOK, http.MethodGet, "/v1/orders/"+orderID, nil)
 	s.listed(t, "", 0)
 	if left := s.stored(t, bus.DeadLetterStream); len(left) != 0 {
 		t.Errorf("%d messages are left, the first is %s", len(left), left[0].Subject)
 	}
-	s.do(t, http.MethodPost, "/v1/dead-letters/"+letter.ID+"/redrive", "").problem(t, http.StatusNotFound, endpoint.CodeNotFound)
+	s.Do(t, http.MethodPost, "/v1/dead-letters/"+letter.ID+"/redrive", nil).Problem(t, http.StatusNotFound, endpoint.CodeNotFound)
 }
 
 func TestDeadLettersAreRedrivenTogether(t *testing.T) {
@@ -100,15 +99,15 @@ func TestDeadLettersAreRedrivenTogether(t *testing.T) {
 			query.Set("cursor", next)
 		}
 		var done deadletterapi.RedriveAllResponse
-		s.do(t, http.MethodPost, "/v1/dead-letters/redrive?"+query.Encode(), "").into(t, http.StatusOK, &done)
+		s.Do(t, http.MethodPost, "/v1/dead-letters/redrive?"+query.Encode(), nil).Into(t, http.StatusOK, &done)
 		if done.Redriven == 0 || len(done.Skipped) != 0 {
 			t.Fatalf("redrive of %v: %+v", query, done)
 		}
 		if next = done.Next; next == "" {
 			for _, id := range ids {
-				until(t, kind[0]+" is done", func() bool {
+				program.Until(t, kind[0]+" is done", func() bool {
 					var o orderapi.Order
-					s.get(t, "/v1/orders/"+id, &o)
+					s.Get(t, "/v1/orders/"+id, &o)
 					return "order."+string(o.Status) == kind[0]
 				})
 			}
@@ -125,10 +124,7 @@ func TestDeadLetterIsDiscarded(t *testing.T) {
 	s := start(t, nil)
 	s.judged(t, &nats.Msg{Subject: "user.created", Data: []byte("not an event")})
 	s.judged(t, &nats.Msg{Subject: "user.created", Data: []byte("\xff\x00")})
-	reply, err := s.nc.Request("svc.deadletter.list", []byte(`{"consumer":"user-intake","limit":1}`), patience)
-	if err != nil {
-		t.Fatal(err)
-	}
+	reply := s.Ask(t, "svc.deadletter.list", []byte(`{"consumer":"user-intake","limit":1}`))
 	var page deadletterapi.ListResponse
 	if err := json.Unmarshal(reply.Data, &page); err != nil {
 		t.Fatalf("%s: %v", reply.Data, err)
@@ -142,9 +138,9 @@ func TestDeadLetterIsDiscarded(t *testing.T) {
 	}
 	for _, id := range []string{second.ID, page.Items[0].ID} {
 		path := "/v1/dead-letters/" + id
-		s.do(t, http.MethodDelete, path, "").into(t, http.StatusOK, &deadletterapi.DiscardResponse{})
-		s.do(t, http.MethodDelete, path, "").problem(t, http.StatusNotFound, endpoint.CodeNotFound)
-		s.do(t, http.MethodGet, path, "").problem(t, http.StatusNotFound, endpoint.CodeNotFound)
+		s.Do(t, http.MethodDelete, path, nil).Into(t, http.StatusOK, &deadletterapi.DiscardResponse{})
+		s.Do(t, http.MethodDelete, path, nil).Problem(t, http.StatusNotFound, endpoint.CodeNotFound)
+		s.Do(t, http.MethodGet, path, nil).Problem(t, http.StatusNotFound, endpoint.CodeNotFound)
 	}
 	if left := s.stored(t, bus.DeadLetterStream); len(left) != 0 {
 		t.Errorf("%d messages are left", len(left))
@@ -157,13 +153,13 @@ func TestDeadLetterThatCannotBeRedriven(t *testing.T) {
 	s.publish(t, &nats.Msg{Subject: "order.created." + event.NewID(), Data: []byte("{}")})
 	s.publish(t, &nats.Msg{Subject: "deadletter.order-intake.order.created", Data: []byte("by hand")})
 	for _, letter := range s.listed(t, "reason=foreign", 2) {
-		p := s.do(t, http.MethodPost, "/v1/dead-letters/"+letter.ID+"/redrive", "").problem(t, http.StatusConflict, endpoint.CodeConflict)
+		p := s.Do(t, http.MethodPost, "/v1/dead-letters/"+letter.ID+"/redrive", nil).Problem(t, http.StatusConflict, endpoint.CodeConflict)
 		if !strings.Contains(p.Detail, "cannot be redriven: ") {
 			t.Errorf("detail %q", p.Detail)
 		}
 	}
 	var done deadletterapi.RedriveAllResponse
-	s.do(t, http.MethodPost, "/v1/dead-letters/redrive", "").into(t, http.StatusOK, &done)
+	s.Do(t, http.MethodPost, "/v1/dead-letters/redrive", nil).Into(t, http.StatusOK, &done)
 	if done.Redriven != 0 || len(done.Skipped) != 2 || done.Skipped[0].Reason == "" || done.Skipped[0].ID == "" {
 		t.Errorf("redriven together: %+v", done)
 	}
@@ -175,7 +171,7 @@ func TestDeadLettersOfErasedUsers(t *testing.T) {
 	s := start(t, nil)
 	u := s.newUser(t)
 	var taken userapi.User
-	s.get(t, "/v1/users/"+u.ID, &taken)
+	s.Get(t, "/v1/users/"+u.ID, &taken)
 	again := userEvent(event.NewID())
 	again.data = strings.ReplaceAll(again.data, again.data[strings.Index(again.data, `"email":"`)+9:strings.Index(again.data, `@example.com`)], strings.TrimSuffix(taken.Email, "@example.com"))
 	s.judged(t, &nats.Msg{Subject: again.kind, Data: again.structured()})
@@ -183,7 +179,7 @@ func TestDeadLettersOfErasedUsers(t *testing.T) {
 	if !strings.Contains(string(letter.Data), taken.Email) {
 		t.Fatalf("the letter is %s", letter.Data)
 	}
-	s.do(t, http.MethodDelete, "/v1/users/"+u.ID, "").into(t, http.StatusOK, &userapi.EraseResponse{})
+	s.Do(t, http.MethodDelete, "/v1/users/"+u.ID, nil).Into(t, http.StatusOK, &userapi.EraseResponse{})
 	s.listed(t, "", 0)
 }
 
@@ -202,14 +198,14 @@ func TestBadQueriesForDeadLetters(t *testing.T) {
 		"type=" + strings.Repeat("x", 129): "type",
 		"from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z": "to",
 	} {
-		if p := s.do(t, http.MethodGet, "/v1/dead-letters?"+query, "").problem(t, http.StatusBadRequest, endpoint.CodeInvalid); !p.names(field) {
+		if p := s.Do(t, http.MethodGet, "/v1/dead-letters?"+query, nil).Problem(t, http.StatusBadRequest, endpoint.CodeInvalid); !p.Names(field) {
 			t.Errorf("%s: %+v", query, p.Fields)
 		}
 		if query != "cursor=AA" {
-			s.do(t, http.MethodPost, "/v1/dead-letters/redrive?"+query, "").problem(t, http.StatusBadRequest, endpoint.CodeInvalid)
+			s.Do(t, http.MethodPost, "/v1/dead-letters/redrive?"+query, nil).Problem(t, http.StatusBadRequest, endpoint.CodeInvalid)
 		}
 	}
 	for _, method := range []string{http.MethodGet, http.MethodDelete} {
-		s.do(t, method, "/v1/dead-letters/nonsense", "").problem(t, http.StatusNotFound, endpoint.CodeNotFound)
+		s.Do(t, method, "/v1/dead-letters/nonsense", nil).Problem(t, http.StatusNotFound, endpoint.CodeNotFound)
 	}
 }

@@ -19,14 +19,11 @@ func TestEventsComeInOverHTTP(t *testing.T) {
 		endpoint.HeaderCorrelationID, "came-by-http",
 	}
 	for range 2 { // publishing twice is one event
-		s.do(t, http.MethodPost, "/v1/events", string(structured.structured()), "Content-Type", "application/cloudevents+json").into(t, http.StatusAccepted, &struct{}{})
-		s.do(t, http.MethodPost, "/v1/events", binary.data, attributes...).into(t, http.StatusAccepted, &struct{}{})
+		s.Do(t, http.MethodPost, "/v1/events", string(structured.structured()), "Content-Type", "application/cloudevents+json").Into(t, http.StatusAccepted, &struct{}{})
+		s.Do(t, http.MethodPost, "/v1/events", binary.data, attributes...).Into(t, http.StatusAccepted, &struct{}{})
 	}
 	for _, id := range []string{structured.subject, binary.subject} {
-		until(t, "the user is there", func() bool {
-			a, err := s.try(t.Context(), http.MethodGet, "/v1/users/"+id, "")
-			return err == nil && a.status == http.StatusOK
-		})
+		s.Eventually(t, http.StatusOK, http.MethodGet, "/v1/users/"+id, nil)
 	}
 	history := s.on(t, "USERS", "user.created."+binary.subject)
 	if len(history) != 1 || history[0].Header["ce-id"][0] != binary.id || history[0].Header["ce-correlationid"][0] != "came-by-http" {
@@ -51,8 +48,8 @@ func TestEventsComeInOverHTTP(t *testing.T) {
 		"another content type":     {http.StatusUnsupportedMediaType, `x`, []string{"Content-Type", "text/plain"}},
 		"too large for an intake":  {http.StatusRequestEntityTooLarge, strings.Replace(string(structured.structured()), `"/cli"`, `"/`+strings.Repeat("x", 600<<10)+`"`, 1), []string{"Content-Type", "application/cloudevents+json"}},
 	} {
-		a := s.do(t, http.MethodPost, "/v1/events", bad.body, bad.header...)
-		if p := a.problem(t, bad.status, endpoint.CodeInvalid); t.Failed() {
+		a := s.Do(t, http.MethodPost, "/v1/events", bad.body, bad.header...)
+		if p := a.Problem(t, bad.status, endpoint.CodeInvalid); t.Failed() {
 			t.Fatalf("%s: %+v", name, p)
 		}
 	}

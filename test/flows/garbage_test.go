@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ import (
 	"sluice/services/order/orderapi"
 	"sluice/services/user/userapi"
 	"sluice/streams"
+	"sluice/test/program"
 )
 
 // hostileHeaders are what somebody might try on any subject.
@@ -121,7 +123,7 @@ func TestGarbageStopsNothing(t *testing.T) {
 	o := s.newOrder(t, u.ID)
 	confirmed := s.step(t, o.ID, "confirm")
 	sent := s.notified(t, u.ID, notificationapi.StatusSent, 2)[0]
-	s.get(t, "/v1/orders/"+o.ID, &o, endpoint.HeaderPosition, confirmed.header.Get(endpoint.HeaderPosition))
+	s.Get(t, "/v1/orders/"+o.ID, &o, endpoint.HeaderPosition, confirmed.Position())
 	before := s.seen(t, u.ID, o.ID)
 	genuine := s.on(t, "ORDERS", "order.confirmed."+o.ID)
 
@@ -172,8 +174,8 @@ func (s *system) seen(t *testing.T, userID, orderID string) string {
 	t.Helper()
 	var b strings.Builder
 	for _, path := range []string{"/v1/users/" + userID, "/v1/orders/" + orderID, "/v1/orders/" + orderID + "/history", "/v1/users/" + userID + "/orders", "/v1/notifications?user_id=" + userID} {
-		a := s.do(t, http.MethodGet, path, "")
-		fmt.Fprintln(&b, a.status, a.body)
+		a := s.Do(t, http.MethodGet, path, nil)
+		fmt.Fprintln(&b, a.Status, a.Body)
 	}
 	return b.String()
 }
@@ -225,13 +227,13 @@ func (s *system) modelsAreFolds(t *testing.T) {
 		f := orders[tokens[2]]
 		orders[tokens[2]] = folded{statuses[tokens[1]], f.version + 1}
 	}
-	bucket, err := s.js.KeyValue(t.Context(), streams.BucketOrders)
+	bucket, err := s.JS.KeyValue(t.Context(), streams.BucketOrders)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for id, f := range orders {
 		var o orderapi.Order
-		until(t, "the model of orders has "+id, func() bool {
+		program.Until(t, "the model of orders has "+id, func() bool {
 			entry, err := bucket.Get(t.Context(), id)
 			return err == nil && json.Unmarshal(entry.Value(), &o) == nil && o.Version >= f.version
 		})
@@ -239,22 +241,29 @@ func (s *system) modelsAreFolds(t *testing.T) {
 			t.Errorf("order %s: the model has %s at %d, history %s at %d", id, o.Status, o.Version, f.status, f.version)
 		}
 	}
-	users, err := s.js.KeyValue(t.Context(), streams.BucketUsers)
+	users, err := s.JS.KeyValue(t.Context(), streams.BucketUsers)
 	if err != nil {
 		t.Fatal(err)
 	}
+	wanted := make(map[string]userapi.User)
 	for _, m := range s.stored(t, "USERS") {
-		var created userapi.Created
-		if strings.Count(m.Subject, ".") != 2 {
+		tokens := strings.Split(m.Subject, ".")
+		if len(tokens) != 3 {
 			continue
 		}
-		if err := json.Unmarshal(m.Data, &created); err != nil {
+		u := wanted[tokens[2]]
+		if err := json.Unmarshal(m.Data, &u); err != nil { // events name what they change as users do
 			t.Fatal(err)
 		}
+		u.Version++
+		wanted[tokens[2]] = u
+	}
+	for id, want := range wanted {
 		var u userapi.User
-		entry, err := users.Get(t.Context(), created.UserID)
-		if err != nil || json.Unmarshal(entry.Value(), &u) != nil || u.Email != created.Email || u.Username != created.Username || u.Version != 1 {
-			t.Errorf("user %s: the model has %+v, %v", created.UserID, u, err)
+		entry, err := users.Get(t.Context(), id)
+		if err != nil || json.Unmarshal(entry.Value(), &u) != nil || u.Email != want.Email || u.Username != want.Username ||
+			u.Version != want.Version || !slices.Equal(u.Roles, want.Roles) {
+			t.Errorf("user %s: the model has %+v, not %+v, %v", id, u, want, err)
 		}
 	}
 }
@@ -263,13 +272,13 @@ func (s *system) modelsAreFolds(t *testing.T) {
 func (s *system) idle(t *testing.T) {
 	t.Helper()
 	for _, stream := range []string{"USERS", "ORDERS", "NOTIFICATIONS", "USERS_INTAKE", "ORDERS_INTAKE"} {
-		str, err := s.js.Stream(t.Context(), stream)
+		str, err := s.JS.Stream(t.Context(), stream)
 		if err != nil {
 			t.Fatal(err)
 		}
 		names := str.ConsumerNames(t.Context())
 		for name := range names.Name() {
-			until(t, name+" is idle", func() bool {
+			program.Until(t, name+" is idle", func() bool {
 				c, err := str.Consumer(t.Context(), name)
 				return err == nil && c.CachedInfo().NumPending == 0 && c.CachedInfo().NumAckPending == 0
 			})
@@ -300,7 +309,7 @@ func TestGarbageAmidCommandsHoldsNoneUp(t *testing.T) {
 			s.step(t, o.ID, step)
 		}
 		var history orderapi.HistoryResponse
-		s.get(t, "/v1/orders/"+o.ID+"/history", &history)
+		s.Get(t, "/v1/orders/"+o.ID+"/history", &history)
 		if len(history.Items) != 4 {
 			t.Errorf("%d events instead of 4", len(history.Items))
 		}

@@ -34,8 +34,8 @@ func (b badRequest) check(t *testing.T, s *system) {
 	if b.code == "" {
 		b.code = endpoint.CodeInvalid
 	}
-	p := s.do(t, b.method, b.path, b.body, b.header...).problem(t, b.status, b.code)
-	if b.field != "" && !p.names(b.field) {
+	p := s.Do(t, b.method, b.path, b.body, b.header...).Problem(t, b.status, b.code)
+	if b.field != "" && !p.Names(b.field) {
 		t.Errorf("the problem does not name %s: %+v", b.field, p)
 	}
 }
@@ -216,10 +216,11 @@ func badHTTP(orderID, userID string) []badRequest {
 		{name: "wrong method", method: http.MethodPut, path: "/v1/users", body: `{}`, status: http.StatusMethodNotAllowed},
 		{name: "wrong method for one order", method: http.MethodDelete, path: "/v1/orders/" + orderID, status: http.StatusMethodNotAllowed},
 		{name: "get a step", method: http.MethodGet, path: "/v1/orders/" + orderID + "/confirm", status: http.StatusMethodNotAllowed},
+		{name: "look at sessions", method: http.MethodGet, path: "/v1/sessions", status: http.StatusMethodNotAllowed},
 		{name: "made-up method", method: "BREW", path: "/v1/users", status: http.StatusMethodNotAllowed},
 		{name: "body of a GET", method: http.MethodGet, path: "/v1/users/" + userID, body: `{}`},
 	}
-	for _, path := range []string{"/", "/v1", "/v2/users", "/v1/users/", "/v1/orders/" + orderID + "/refund", "//v1/users", "/v1/../v1/users", "/v1/sessions"} {
+	for _, path := range []string{"/", "/v1", "/v2/users", "/v1/users/", "/v1/orders/" + orderID + "/refund", "//v1/users", "/v1/../v1/users"} {
 		bad = append(bad, badRequest{name: "route " + path, method: http.MethodGet, path: path, status: http.StatusNotFound, code: endpoint.CodeNotFound})
 	}
 	for _, position := range []string{"ORDERS", "ORDERS=", "ORDERS=x", "ORDERS=-1", "=1", "ORDERS=1;USERS=2", "ORDERS=99999999999999999999", "A=1,B=1,C=1,D=1,E=1,F=1,G=1,H=1,I=1,J=1,K=1,L=1,M=1,N=1,O=1,P=1,Q=1"} {

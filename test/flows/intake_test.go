@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"sluice/services/notification/notificationapi"
 	"sluice/services/order/orderapi"
 	"sluice/services/user/userapi"
+	"sluice/test/program"
 )
 
 // outside is an event that somebody else publishes.
@@ -84,8 +86,8 @@ func TestIntakeJoinsHistoryOnce(t *testing.T) {
 				s.takeIn(t, e, message(e))
 			}
 			var o orderapi.Order
-			until(t, "the order is delivered", func() bool {
-				s.get(t, "/v1/orders/"+orderID, &o)
+			program.Until(t, "the order is delivered", func() bool {
+				s.Get(t, "/v1/orders/"+orderID, &o)
 				return o.Status == orderapi.StatusDelivered
 			})
 			if o.Version != 4 || o.UserID != userID {
@@ -210,12 +212,12 @@ func TestIntakeRefusesWithTheReason(t *testing.T) {
 			})
 		}
 	})
-	s.do(t, http.MethodGet, "/v1/orders/"+id, "").problem(t, http.StatusNotFound, "not_found")
+	s.Do(t, http.MethodGet, "/v1/orders/"+id, nil).Problem(t, http.StatusNotFound, "not_found")
 	var now orderapi.Order
-	s.get(t, "/v1/orders/"+o.ID, &now)
+	s.Get(t, "/v1/orders/"+o.ID, &now)
 	var user userapi.User
-	s.get(t, "/v1/users/"+u.ID, &user)
-	if now.Version != 1 || user != u {
+	s.Get(t, "/v1/users/"+u.ID, &user)
+	if now.Version != 1 || !reflect.DeepEqual(user, u) {
 		t.Errorf("something changed: %+v %+v", now, user)
 	}
 }

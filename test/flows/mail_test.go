@@ -16,6 +16,7 @@ import (
 	"sluice/services/notification/notificationapi"
 	"sluice/services/order/orderapi"
 	"sluice/services/user/userapi"
+	"sluice/test/program"
 )
 
 // delivery is a mail that the server took.
@@ -127,7 +128,7 @@ func TestMailGoesThroughSMTP(t *testing.T) {
 		t.Helper()
 		name := fresh(prefix)
 		var u userapi.User
-		s.do(t, http.MethodPost, "/v1/users", userBody(name, name+"@example.com", "correct horse battery")).into(t, http.StatusCreated, &u)
+		s.Do(t, http.MethodPost, "/v1/users", userBody(name, name+"@example.com", "correct horse battery")).Into(t, http.StatusCreated, &u)
 		return u
 	}
 	t.Run("mails", func(t *testing.T) {
@@ -161,7 +162,7 @@ func TestMailGoesThroughSMTP(t *testing.T) {
 				u := register(t, "gone-at-"+stage)
 				n := s.notified(t, u.ID, notificationapi.StatusFailed, 1)[0]
 				var letters []bus.DeadLetter
-				until(t, "the dead letter is there", func() bool {
+				program.Until(t, "the dead letter is there", func() bool {
 					letters = nil
 					for _, l := range s.letters(t) {
 						if l.Subject == "user.created."+u.ID {
@@ -184,8 +185,8 @@ func TestMailGoesThroughSMTP(t *testing.T) {
 		}
 	})
 	for _, secret := range []string{"@example.com", "busy-at-", "gone-at-", "no mailbox", "not now"} {
-		if strings.Contains(s.log.String(), secret) {
-			t.Errorf("the log tells %q:\n%s", secret, s.log)
+		if strings.Contains(s.Stderr.String(), secret) {
+			t.Errorf("the log tells %q:\n%s", secret, s.Stderr)
 		}
 	}
 }

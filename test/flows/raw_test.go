@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/test/program"
 )
 
 // rawHeaders are header blocks that no client library writes. None is a single byte:
@@ -35,15 +37,15 @@ func rawHeaders() []string {
 // and returns where a stream stored it; 0 when it did not, or when the server hung up.
 func (s *system) publishRaw(t testing.TB, subject, header string, body []byte) (stream string, sequence uint64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), program.Patience)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(s.natsURL, "nats://"))
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(s.NATS, "nats://"))
 	if err != nil {
 		t.Error(err)
 		return "", 0
 	}
 	defer func() { _ = conn.Close() }()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(program.Patience)); err != nil {
 		t.Error(err)
 		return "", 0
 	}

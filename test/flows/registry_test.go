@@ -12,6 +12,7 @@ import (
 	"sluice/pkg/endpoint"
 	"sluice/services/registry/registryapi"
 	"sluice/streams"
+	"sluice/test/program"
 )
 
 // A service that does not run on NATS is registered, checked and forgotten, over HTTP
@@ -30,27 +31,27 @@ func TestRegistryOfServicesElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	feed, err := s.nc.SubscribeSync("feed.service.*.shop")
+	feed, err := s.NC.SubscribeSync("feed.service.*.shop")
 	if err != nil {
 		t.Fatal(err)
 	}
 	body := fmt.Sprintf(`{"name":"shop","id":"one","version":"2.1.0","host":"127.0.0.1","port":%s,"health_endpoint":"/alive",
-		"check":{"interval":"200ms","timeout":"200ms","retries":2}}`, port)
+		"check":{"interval":"1s","timeout":"1s","retries":2}}`, port)
 	var shown registryapi.Service
-	created := s.do(t, http.MethodPost, "/v1/services", body)
-	created.into(t, http.StatusCreated, &shown)
-	if created.header.Get("Location") != "/v1/services/shop" || !strings.HasPrefix(created.header.Get(endpoint.HeaderPosition), streams.Services.Name+"=") ||
+	created := s.Do(t, http.MethodPost, "/v1/services", body)
+	created.Into(t, http.StatusCreated, &shown)
+	if created.Header.Get("Location") != "/v1/services/shop" || !strings.HasPrefix(created.Position(), streams.Services.Name+"=") ||
 		shown.Name != "shop" || shown.Version != "2.1.0" || len(shown.Instances) != 1 || shown.Instances[0].Check.Retries != 2 {
-		t.Errorf("registered: %v %s", created.header, created.body)
+		t.Errorf("registered: %v %s", created.Header, created.Body)
 	}
-	s.get(t, "/v1/services/shop", &shown, endpoint.HeaderPosition, created.header.Get(endpoint.HeaderPosition))
+	s.Get(t, "/v1/services/shop", &shown, endpoint.HeaderPosition, created.Position())
 
-	if a := s.do(t, http.MethodPost, "/v1/services", body); a.status != http.StatusConflict || !strings.Contains(a.body, "service_already_exists") {
-		t.Errorf("registered twice: %d %s", a.status, a.body)
+	if a := s.Do(t, http.MethodPost, "/v1/services", body); a.Status != http.StatusConflict || !strings.Contains(a.Body, "service_already_exists") {
+		t.Errorf("registered twice: %d %s", a.Status, a.Body)
 	}
 	await := func(want registryapi.Status) {
 		t.Helper()
-		until(t, "it is "+string(want), func() bool {
+		program.Until(t, "it is "+string(want), func() bool {
 			got, err := call(t, s, registryapi.Get, registryapi.GetRequest{Name: "shop"})
 			return err == nil && got.Status == want && len(got.Instances) == 1 && got.Instances[0].Status == want
 		})
@@ -61,40 +62,59 @@ func TestRegistryOfServicesElsewhere(t *testing.T) {
 	}
 	ill.Store(true)
 	await(registryapi.StatusUnhealthy)
-	if a := s.do(t, http.MethodPost, "/v1/services/shop/health-check", ""); a.status != http.StatusServiceUnavailable ||
-		!strings.Contains(a.body, "health_check_failed") || !strings.Contains(a.body, `"instances.one"`) || !strings.Contains(a.body, "status 503") {
-		t.Errorf("checked now while ill: %d %s", a.status, a.body)
+	if a := s.Do(t, http.MethodPost, "/v1/services/shop/health-check", nil); a.Status != http.StatusServiceUnavailable ||
+		!strings.Contains(a.Body, "health_check_failed") || !strings.Contains(a.Body, `"instances.one"`) || !strings.Contains(a.Body, "status 503") {
+		t.Errorf("checked now while ill: %d %s", a.Status, a.Body)
 	}
 	for _, want := range []string{"registered", "healthy", "unhealthy"} {
-		m, err := feed.NextMsg(patience)
+		m, err := feed.NextMsg(program.Patience)
 		if err != nil || m.Subject != "feed.service."+want+".shop" {
 			t.Fatalf("%v, %v instead of %s", m, err, want)
 		}
 	}
-	if a := s.do(t, http.MethodPut, "/v1/services/shop/check", `{"check":{"interval":"1h"}}`); a.status != http.StatusOK || !strings.Contains(a.body, `"interval":"1h0m0s"`) {
-		t.Errorf("another check: %d %s", a.status, a.body)
+	if a := s.Do(t, http.MethodPut, "/v1/services/shop/check", `{"check":{"interval":"1h"}}`); a.Status != http.StatusOK || !strings.Contains(a.Body, `"interval":"1h0m0s"`) {
+		t.Errorf("another check: %d %s", a.Status, a.Body)
 	}
-	if a := s.do(t, http.MethodDelete, "/v1/services/shop", ""); a.status != http.StatusOK {
-		t.Errorf("deregistered: %d %s", a.status, a.body)
+	if a := s.Do(t, http.MethodDelete, "/v1/services/shop", nil); a.Status != http.StatusOK {
+		t.Errorf("deregistered: %d %s", a.Status, a.Body)
 	}
 	for _, path := range []string{"/v1/services/shop", "/v1/services/nobody"} {
 		for _, method := range []string{http.MethodDelete, http.MethodGet} {
-			until(t, method+" "+path+" is not found", func() bool {
-				a := s.do(t, method, path, "")
-				return a.status == http.StatusNotFound && strings.Contains(a.body, "service_not_found")
+			program.Until(t, method+" "+path+" is not found", func() bool {
+				a := s.Do(t, method, path, nil)
+				return a.Status == http.StatusNotFound && strings.Contains(a.Body, "service_not_found")
 			})
 		}
 	}
 }
 
-// Services on NATS are there without being registered.
+// Services on NATS are there without being registered, a moment after they have started.
 func TestRegistryOfServicesOnNATS(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
+	const want = "deadletter gateway notification order registry user"
+	program.Until(t, "the services are "+want, func() bool { return strings.Join(s.healthyServices(t), " ") == want })
+	if got, err := call(t, s, registryapi.HealthCheck, registryapi.HealthCheckRequest{Name: "order"}); err != nil || len(got.Instances) != 1 {
+		t.Errorf("order: %+v, %v", got, err)
+	}
+	for _, host := range []string{"127.0.0.1", "169.254.169.254"} {
+		a := s.Do(t, http.MethodPost, "/v1/services", `{"name":"inside","version":"1","host":"`+host+`","port":80}`)
+		if a.Status != http.StatusBadRequest || !strings.Contains(a.Body, `"host"`) {
+			t.Errorf("%s: %d %s", host, a.Status, a.Body)
+		}
+	}
+	if a := s.Do(t, http.MethodGet, "/v1/services?cursor=~", nil); a.Status != http.StatusBadRequest {
+		t.Errorf("a malformed cursor: %d %s", a.Status, a.Body)
+	}
+}
+
+// healthyServices pages through the services, which have to be healthy.
+func (s *system) healthyServices(t *testing.T) []string {
+	t.Helper()
 	var names []string
 	for path := "/v1/services?limit=2"; path != ""; {
 		var page registryapi.ListResponse
-		s.get(t, path, &page)
+		s.Get(t, path, &page)
 		for _, found := range page.Items {
 			names = append(names, found.Name)
 			if found.Status != registryapi.StatusHealthy || len(found.Instances) != 1 || found.Version != "0.1.0" || found.LastHeartbeat.IsZero() {
@@ -106,19 +126,5 @@ func TestRegistryOfServicesOnNATS(t *testing.T) {
 			path = "/v1/services?limit=2&cursor=" + page.Next
 		}
 	}
-	if got := strings.Join(names, " "); got != "deadletter notification order registry user" {
-		t.Errorf("the services are %s", got)
-	}
-	if got, err := call(t, s, registryapi.HealthCheck, registryapi.HealthCheckRequest{Name: "order"}); err != nil || len(got.Instances) != 1 {
-		t.Errorf("order: %+v, %v", got, err)
-	}
-	for _, host := range []string{"127.0.0.1", "169.254.169.254"} {
-		a := s.do(t, http.MethodPost, "/v1/services", `{"name":"inside","version":"1","host":"`+host+`","port":80}`)
-		if a.status != http.StatusBadRequest || !strings.Contains(a.body, `"host"`) {
-			t.Errorf("%s: %d %s", host, a.status, a.body)
-		}
-	}
-	if a := s.do(t, http.MethodGet, "/v1/services?cursor=~", ""); a.status != http.StatusBadRequest {
-		t.Errorf("a malformed cursor: %d %s", a.status, a.body)
-	}
+	return names
 }

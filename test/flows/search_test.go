@@ -23,7 +23,7 @@ func (s *system) searched(t testing.TB, position string, parameters url.Values) 
 		header = []string{endpoint.HeaderPosition, position}
 	}
 	var page orderapi.ListResponse
-	s.get(t, "/v1/orders?"+parameters.Encode(), &page, header...)
+	s.Get(t, "/v1/orders?"+parameters.Encode(), &page, header...)
 	return page
 }
 
@@ -41,24 +41,24 @@ func TestSearchSeesWhatWasJustWritten(t *testing.T) {
 	s := start(t, nil)
 	u := s.newUser(t)
 	for range 5 {
-		created := s.do(t, http.MethodPost, "/v1/orders", orderBody(u.ID, oneItem))
+		created := s.Do(t, http.MethodPost, "/v1/orders", orderBody(u.ID, oneItem))
 		var o orderapi.Order
-		created.into(t, http.StatusCreated, &o)
+		created.Into(t, http.StatusCreated, &o)
 		mine := url.Values{
 			"user_id": {u.ID}, "status": {"pending"}, "currency": {"EUR"}, "min_total": {"39.98"}, "max_total": {"39.98"},
 			"from": {o.CreatedAt.Format(time.RFC3339Nano)}, "to": {o.CreatedAt.Add(1).Format(time.RFC3339Nano)},
 		}
-		if found := s.searched(t, created.header.Get(endpoint.HeaderPosition), mine); ids(found.Items) != o.ID || found.Items[0].TotalAmount != o.TotalAmount {
+		if found := s.searched(t, created.Position(), mine); ids(found.Items) != o.ID || found.Items[0].TotalAmount != o.TotalAmount {
 			t.Fatalf("found %+v, not %s", found, o.ID)
 		}
 		confirmed := s.step(t, o.ID, "confirm")
-		position := confirmed.header.Get(endpoint.HeaderPosition)
+		position := confirmed.Position()
 		if found := s.searched(t, position, mine); len(found.Items) > 0 {
 			t.Errorf("still pending: %+v", found)
 		}
 		mine.Set("status", "confirmed")
 		var now orderapi.Order
-		s.get(t, "/v1/orders/"+o.ID, &now, endpoint.HeaderPosition, position)
+		s.Get(t, "/v1/orders/"+o.ID, &now, endpoint.HeaderPosition, position)
 		if found := s.searched(t, position, mine); len(found.Items) != 1 || fmt.Sprint(found.Items[0]) != fmt.Sprint(now) {
 			t.Errorf("found %+v, not %+v", found, now)
 		}
@@ -67,9 +67,9 @@ func TestSearchSeesWhatWasJustWritten(t *testing.T) {
 	if err != nil || len(called.Items) != 3 || called.Next == "" {
 		t.Errorf("svc.order.search: %+v, %v", called, err)
 	}
-	behind := s.do(t, http.MethodGet, "/v1/orders", "", endpoint.HeaderPosition, "ORDERS=1000000")
-	behind.problem(t, http.StatusServiceUnavailable, endpoint.CodeUnavailable)
-	if got := behind.header.Get(endpoint.HeaderPosition); !strings.HasPrefix(got, "ORDERS=") || got == "ORDERS=1000000" {
+	behind := s.Do(t, http.MethodGet, "/v1/orders", nil, endpoint.HeaderPosition, "ORDERS=1000000")
+	behind.Problem(t, http.StatusServiceUnavailable, endpoint.CodeUnavailable)
+	if got := behind.Position(); !strings.HasPrefix(got, "ORDERS=") || got == "ORDERS=1000000" {
 		t.Errorf("the model says it is at %q", got)
 	}
 }
@@ -84,7 +84,7 @@ func TestSearchPagesWhileOrdersArrive(t *testing.T) {
 	for range 25 {
 		there = append(there, s.newOrder(t, u.ID).ID)
 	}
-	last := s.step(t, there[0], "confirm").header.Get(endpoint.HeaderPosition)
+	last := s.step(t, there[0], "confirm").Position()
 	slices.Reverse(there)
 	var found []string
 	parameters := url.Values{"user_id": {u.ID}, "limit": {"4"}}
@@ -98,7 +98,7 @@ func TestSearchPagesWhileOrdersArrive(t *testing.T) {
 		}
 		parameters.Set("cursor", page.Next)
 		s.newOrder(t, u.ID)
-		last = s.step(t, s.newOrder(t, u.ID).ID, "cancel").header.Get(endpoint.HeaderPosition)
+		last = s.step(t, s.newOrder(t, u.ID).ID, "cancel").Position()
 	}
 	if !slices.Equal(found, there) {
 		t.Errorf("found %d orders, not %d:\n%v\n%v", len(found), len(there), found, there)
@@ -115,7 +115,7 @@ func TestSearchRefusesBadParameters(t *testing.T) {
 	s := start(t, nil)
 	u := s.newUser(t)
 	s.newOrder(t, u.ID)
-	last := s.do(t, http.MethodPost, "/v1/orders", orderBody(u.ID, oneItem)).header.Get(endpoint.HeaderPosition)
+	last := s.Do(t, http.MethodPost, "/v1/orders", orderBody(u.ID, oneItem)).Position()
 	next := s.searched(t, last, url.Values{"limit": {"1"}}).Next
 	if next == "" {
 		t.Fatal("there is no second page")
@@ -146,8 +146,8 @@ func TestSearchRefusesBadParameters(t *testing.T) {
 		{"page=2", "page"},
 		{"Status=pending", "Status"},
 	} {
-		p := s.do(t, http.MethodGet, "/v1/orders?"+c.query, "").problem(t, http.StatusBadRequest, endpoint.CodeInvalid)
-		if !p.names(c.field) {
+		p := s.Do(t, http.MethodGet, "/v1/orders?"+c.query, nil).Problem(t, http.StatusBadRequest, endpoint.CodeInvalid)
+		if !p.Names(c.field) {
 			t.Errorf("%s: the problem does not name %s: %+v", c.query, c.field, p)
 		}
 	}
@@ -161,7 +161,7 @@ func TestSearchRefusesBadParameters(t *testing.T) {
 func TestSearchKeepsItsFileInTheDataFolder(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	info, err := os.Stat(filepath.Join(s.data, "order", "search.db"))
+	info, err := os.Stat(filepath.Join(s.Data, "order", "search.db"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}

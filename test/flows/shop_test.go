@@ -21,6 +21,7 @@ import (
 	"sluice/services/order/orderapi"
 	"sluice/services/user/userapi"
 	"sluice/streams"
+	"sluice/test/program"
 )
 
 // fresh returns a name that nobody else has.
@@ -36,12 +37,12 @@ func userBody(username, email, password string) string {
 	return string(b)
 }
 
-// newUser registers somebody.
+// newUser has somebody register, whom nobody knows yet.
 func (s *system) newUser(t testing.TB) userapi.User {
 	t.Helper()
 	name := fresh("ada")
 	var u userapi.User
-	s.do(t, http.MethodPost, "/v1/users", userBody(name, name+"@example.com", "correct horse battery")).into(t, http.StatusCreated, &u)
+	s.As("").Do(t, http.MethodPost, "/v1/users", userBody(name, name+"@example.com", "correct horse battery")).Into(t, http.StatusCreated, &u)
 	return u
 }
 
@@ -55,28 +56,24 @@ func orderBody(userID, items string) string {
 func (s *system) newOrder(t testing.TB, userID string) orderapi.Order {
 	t.Helper()
 	var o orderapi.Order
-	s.do(t, http.MethodPost, "/v1/orders", orderBody(userID, oneItem)).into(t, http.StatusCreated, &o)
+	s.Do(t, http.MethodPost, "/v1/orders", orderBody(userID, oneItem)).Into(t, http.StatusCreated, &o)
 	return o
 }
 
 // step moves an order on, which must succeed.
-func (s *system) step(t testing.TB, id, step string) answer {
+func (s *system) step(t testing.TB, id, step string) program.Answer {
 	t.Helper()
-	a := s.do(t, http.MethodPost, "/v1/orders/"+id+"/"+step, "")
-	if a.status != http.StatusOK {
-		t.Fatalf("%s: status %d: %s", step, a.status, a.body)
-	}
-	return a
+	return s.Do(t, http.MethodPost, "/v1/orders/"+id+"/"+step, nil).Want(t, http.StatusOK)
 }
 
 // notified waits until a user has as many notifications of a status.
 func (s *system) notified(t testing.TB, userID string, status notificationapi.Status, count int) []notificationapi.Notification {
 	t.Helper()
 	var found []notificationapi.Notification
-	until(t, fmt.Sprintf("%d notifications are %s", count, status), func() bool {
+	program.Until(t, fmt.Sprintf("%d notifications are %s", count, status), func() bool {
 		found = nil
 		var page notificationapi.ListResponse
-		s.get(t, "/v1/notifications?user_id="+userID, &page)
+		s.Get(t, "/v1/notifications?user_id="+userID, &page)
 		for _, n := range page.Items {
 			if n.Status == status {
 				found = append(found, n)
@@ -93,7 +90,7 @@ func (s *system) notified(t testing.TB, userID string, status notificationapi.St
 // mailOf returns the mail of a notification.
 func (s *system) mailOf(t testing.TB, notificationID string) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(s.data, "mail", notificationID+".eml"))
+	b, err := os.ReadFile(filepath.Join(s.Data, "mail", notificationID+".eml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,8 +111,8 @@ func (s *system) wholeFlow(t testing.TB) {
 		}
 	}
 	for _, service := range []string{"user", "order", "notification"} {
-		until(t, service+" is well", func() bool {
-			m, err := s.nc.Request("svc."+service+".health", nil, patience)
+		program.Until(t, service+" is well", func() bool {
+			m, err := s.NC.Request("svc."+service+".health", nil, program.Patience)
 			return err == nil && strings.Contains(string(m.Data), `"status":"ok"`)
 		})
 	}
@@ -124,7 +121,7 @@ func (s *system) wholeFlow(t testing.TB) {
 // stored returns every message of a stream, oldest first.
 func (s *system) stored(t testing.TB, stream string) []*jetstream.RawStreamMsg {
 	t.Helper()
-	str, err := s.js.Stream(t.Context(), stream)
+	str, err := s.JS.Stream(t.Context(), stream)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,9 +170,9 @@ func (s *system) letters(t testing.TB) []bus.DeadLetter {
 // 0 when it did not.
 func (s *system) publish(t testing.TB, m *nats.Msg) (stream string, sequence uint64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), program.Patience)
 	defer cancel()
-	reply, err := s.nc.RequestMsgWithContext(ctx, m)
+	reply, err := s.NC.RequestMsgWithContext(ctx, m)
 	if err != nil {
 		t.Fatalf("publish on %s: %v", m.Subject, err)
 	}
@@ -206,19 +203,19 @@ func acknowledged(t testing.TB, reply []byte) (stream string, sequence uint64) {
 // call is a request over NATS, to the endpoint itself.
 func call[Req, Res any](t testing.TB, s *system, m endpoint.Method[Req, Res], req Req) (Res, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), program.Patience)
 	defer cancel()
-	return endpoint.Call(ctx, endpoint.NewCaller(s.nc, endpoint.CallerConfig{}), m, req)
+	return endpoint.Call(ctx, endpoint.NewCaller(s.NC, endpoint.CallerConfig{Token: func(context.Context) (string, error) { return s.Token, nil }}), m, req)
 }
 
 // gone waits until a message is no longer in its stream.
 func (s *system) gone(t testing.TB, stream string, sequence uint64) {
 	t.Helper()
-	str, err := s.js.Stream(t.Context(), stream)
+	str, err := s.JS.Stream(t.Context(), stream)
 	if err != nil {
 		t.Fatal(err)
 	}
-	until(t, fmt.Sprintf("message %d has left %s", sequence, stream), func() bool {
+	program.Until(t, fmt.Sprintf("message %d has left %s", sequence, stream), func() bool {
 		_, err := str.GetMsg(t.Context(), sequence)
 		return errors.Is(err, jetstream.ErrMsgNotFound)
 	})

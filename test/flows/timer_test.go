@@ -18,6 +18,7 @@ import (
 	"sluice/services/order"
 	"sluice/services/order/orderapi"
 	"sluice/streams"
+	"sluice/test/program"
 )
 
 // pendingTimeout makes a system that cancels orders that stay pending for so long.
@@ -28,13 +29,13 @@ func pendingTimeout(timeout string) map[string]string {
 // becomes waits until an order has a status and returns its history.
 func (s *system) becomes(t *testing.T, id string, status orderapi.Status) []event.Event {
 	t.Helper()
-	until(t, fmt.Sprintf("order %s is %s", id, status), func() bool {
+	program.Until(t, fmt.Sprintf("order %s is %s", id, status), func() bool {
 		var o orderapi.Order
-		s.get(t, "/v1/orders/"+id, &o)
+		s.Get(t, "/v1/orders/"+id, &o)
 		return o.Status == status
 	})
 	var history orderapi.HistoryResponse
-	s.get(t, "/v1/orders/"+id+"/history", &history)
+	s.Get(t, "/v1/orders/"+id+"/history", &history)
 	return history.Items
 }
 
@@ -52,8 +53,8 @@ func (s *system) timerSet(t *testing.T, id string) string {
 func (s *system) handled(t *testing.T) {
 	t.Helper()
 	for _, g := range []bus.Group{streams.OrderTimers, streams.OrderDue} {
-		until(t, g.Name+" is idle", func() bool {
-			c, err := s.js.Consumer(t.Context(), g.Stream, g.Name)
+		program.Until(t, g.Name+" is idle", func() bool {
+			c, err := s.JS.Consumer(t.Context(), g.Stream, g.Name)
 			return err == nil && c.CachedInfo().NumPending == 0 && c.CachedInfo().NumAckPending == 0
 		})
 	}
@@ -75,12 +76,12 @@ func TestPendingOrdersAreCancelledInTime(t *testing.T) {
 	s := start(t, pendingTimeout("2s"))
 	u := s.newUser(t)
 	confirmed := s.newOrder(t, u.ID)
-	for s.do(t, http.MethodPost, "/v1/orders/"+confirmed.ID+"/confirm", "").status != http.StatusOK {
+	for s.Do(t, http.MethodPost, "/v1/orders/"+confirmed.ID+"/confirm", nil).Status != http.StatusOK {
 		confirmed = s.newOrder(t, u.ID) // this machine took longer than two seconds
 	}
-	a := s.do(t, http.MethodPost, "/v1/orders", orderBody(u.ID, oneItem))
+	a := s.Do(t, http.MethodPost, "/v1/orders", orderBody(u.ID, oneItem))
 	var forgotten orderapi.Order
-	a.into(t, http.StatusCreated, &forgotten)
+	a.Into(t, http.StatusCreated, &forgotten)
 	outside := orderEvent(event.NewID(), u.ID) // it says that it was placed long ago
 	s.publish(t, &nats.Msg{Subject: outside.kind, Data: outside.structured()})
 
@@ -96,20 +97,17 @@ func TestPendingOrdersAreCancelledInTime(t *testing.T) {
 		t.Errorf("it was cancelled by %s, having been placed at %s", end.Event.Data, forgotten.CreatedAt)
 	}
 	if end.CausationID != event.DeriveID("order.lapsed", forgotten.ID) || end.CorrelationID != history[0].CorrelationID ||
-		end.CorrelationID != a.header.Get("Sluice-Correlation-Id") {
+		end.CorrelationID != a.Header.Get("Sluice-Correlation-Id") {
 		t.Errorf("it was cancelled because of %s in the course of %s", end.CausationID, end.CorrelationID)
 	}
-	until(t, "the order from outside is there", func() bool {
-		a, err := s.try(t.Context(), http.MethodGet, "/v1/orders/"+outside.subject, "")
-		return err == nil && a.status == http.StatusOK
-	})
+	s.Eventually(t, http.StatusOK, http.MethodGet, "/v1/orders/"+outside.subject, nil)
 	s.becomes(t, outside.subject, orderapi.StatusCancelled)
 	if history := s.becomes(t, confirmed.ID, orderapi.StatusConfirmed); len(history) != 2 {
 		t.Errorf("the confirmed order has %d events", len(history))
 	}
 	s.step(t, confirmed.ID, "ship")
 	s.handled(t)
-	until(t, "no timer is left", func() bool { return len(s.stored(t, bus.TimerStream)) == 0 })
+	program.Until(t, "no timer is left", func() bool { return len(s.stored(t, bus.TimerStream)) == 0 })
 	if letters := s.letters(t); len(letters) != 0 {
 		t.Errorf("dead letters: %+v", letters)
 	}
@@ -121,7 +119,7 @@ func TestForgedTimersChangeNothing(t *testing.T) {
 	s := start(t, pendingTimeout("1h"))
 	u := s.newUser(t)
 	var pending orderapi.Order
-	s.do(t, http.MethodPost, "/v1/orders", orderBody(u.ID, oneItem), "Idempotency-Key", "k-1").into(t, http.StatusCreated, &pending)
+	s.Do(t, http.MethodPost, "/v1/orders", orderBody(u.ID, oneItem), "Idempotency-Key", "k-1").Into(t, http.StatusCreated, &pending)
 	wiped, confirmed := s.newOrder(t, u.ID), s.newOrder(t, u.ID)
 	s.handled(t)
 	s.step(t, confirmed.ID, "confirm")
@@ -131,7 +129,7 @@ func TestForgedTimersChangeNothing(t *testing.T) {
 			t.Errorf("the timer is set to %q, not to %q", got, deadline(o))
 		}
 	}
-	if err := bus.CancelTimer(t.Context(), s.js, "order", wiped.ID); err != nil {
+	if err := bus.CancelTimer(t.Context(), s.JS, "order", wiped.ID); err != nil {
 		t.Fatal(err)
 	}
 	var stored []uint64
@@ -208,16 +206,16 @@ func TestTimersOutliveTheServices(t *testing.T) {
 	u := first.newUser(t)
 	o := first.newOrder(t, u.ID)
 	first.handled(t)
-	first.stop(t)
+	first.Stop(t)
 	// Its time comes now instead of in an hour, and nobody is there.
 	set, err := orderapi.Timers.New(t.Context(), o.ID, orderapi.Lapsed{OrderID: o.ID, Timestamp: time.Now().UTC()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := bus.At(t.Context(), first.js, time.Now(), set); err != nil {
+	if err := bus.At(t.Context(), first.JS, time.Now(), set); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the timer is due", func() bool { return len(first.on(t, bus.TimerStream, "timer.due.order."+o.ID)) == 1 })
+	program.Until(t, "the timer is due", func() bool { return len(first.on(t, bus.TimerStream, "timer.due.order."+o.ID)) == 1 })
 	env["SLUICE_ORDER_PENDING_TIMEOUT"] = "1s"
 	second := start(t, env)
 	if history := second.becomes(t, o.ID, orderapi.StatusCancelled); len(history) != 2 {
@@ -233,20 +231,20 @@ func TestLostTimersAreSetAgainFromHistory(t *testing.T) {
 	first := start(t, env)
 	o := first.newOrder(t, first.newUser(t).ID)
 	first.handled(t)
-	first.stop(t)
+	first.Stop(t)
 	before := first.timerSet(t, o.ID)
-	stream, err := first.js.Stream(t.Context(), bus.TimerStream)
+	stream, err := first.JS.Stream(t.Context(), bus.TimerStream)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := stream.Purge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := first.js.ResetConsumerToSequence(t.Context(), streams.OrderTimers.Stream, streams.OrderTimers.Name, 1); err != nil {
+	if _, err := first.JS.ResetConsumerToSequence(t.Context(), streams.OrderTimers.Stream, streams.OrderTimers.Name, 1); err != nil {
 		t.Fatal(err)
 	}
 	second := start(t, env)
-	until(t, "the timer is set", func() bool { return second.timerSet(t, o.ID) != "" })
+	program.Until(t, "the timer is set", func() bool { return second.timerSet(t, o.ID) != "" })
 	if after := second.timerSet(t, o.ID); before == "" || after != before {
 		t.Errorf("the timer was set to %q, and now to %q", before, after)
 	}
@@ -254,16 +252,16 @@ func TestLostTimersAreSetAgainFromHistory(t *testing.T) {
 
 func TestBadTimeoutIsOneLine(t *testing.T) {
 	t.Parallel()
-	stdout, stderr := newOutput(), newOutput()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	var stdout, stderr program.Output
+	ctx, cancel := context.WithTimeout(t.Context(), program.Patience)
 	defer cancel()
 	code := app.Main(ctx, app.Program{
-		Name: "sluice", Services: []app.Service{order.Service}, Stdout: stdout, Stderr: stderr,
+		Name: "sluice", Services: []app.Service{order.Service}, Stdout: &stdout, Stderr: &stderr,
 		Getenv: func(key string) string { return pendingTimeout("soon")[key] },
 		Args:   []string{"--nats", "127.0.0.1:0", "--data", t.TempDir()},
 	})
 	if got := stderr.String(); code != 1 || strings.Count(got, "\n") != 1 || stdout.String() != "" ||
 		!strings.HasPrefix(got, `sluice: order: SLUICE_ORDER_PENDING_TIMEOUT "soon" is not a duration such as 30m, from 1s to `) {
-		t.Errorf("exit code %d, %s%s", code, got, stdout)
+		t.Errorf("exit code %d, %s%s", code, got, &stdout)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"sluice/services/notification/notificationapi"
 	"sluice/services/order/orderapi"
 	"sluice/services/user/userapi"
+	"sluice/test/program"
 )
 
 // story is what must be the same everywhere.
@@ -22,6 +23,10 @@ type story struct{ trace, correlation string }
 // process's, and a program that ends would take it from this one.
 func TestOneRequestIsOneStory(t *testing.T) { //nolint:paralleltest // see above
 	s := start(t, nil)
+	admin, err := call(t, s, userapi.Authenticate, userapi.AuthenticateRequest{Login: "admin", Password: program.AdminPassword})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, given := range []bool{true, false} {
 		name := "made here"
 		if given {
@@ -31,17 +36,17 @@ func TestOneRequestIsOneStory(t *testing.T) { //nolint:paralleltest // see above
 			var u userapi.User
 			username, key := fresh("ada"), fresh("key")
 			a, told := s.tell(t, given, "/v1/users", userBody(username, username+"@example.com", "correct horse battery"), endpoint.HeaderIdempotencyKey, key)
-			a.into(t, http.StatusCreated, &u)
+			a.Into(t, http.StatusCreated, &u)
 			created := s.event(t, "USERS", "user.created."+u.ID)
 			told = told.check(t, created)
-			if want := event.DeriveID("command", "", key); created.CausationID != want {
-				t.Errorf("user.created was caused by %s, not by the command %s", created.CausationID, want)
+			if want := event.DeriveID("command", admin.ID, key); created.CausationID != want || created.UserID != admin.ID {
+				t.Errorf("user.created was caused by %s of %s, not by the command %s of %s", created.CausationID, created.UserID, want, admin.ID)
 			}
 			s.follows(t, told, created, "user", "svc.user.create", notificationapi.KindWelcome, u.ID)
 
 			var o orderapi.Order
 			a, toldOfOrder := s.tell(t, given, "/v1/orders", orderBody(u.ID, oneItem))
-			a.into(t, http.StatusCreated, &o)
+			a.Into(t, http.StatusCreated, &o)
 			placed := s.event(t, "ORDERS", "order.created."+o.ID)
 			toldOfOrder = toldOfOrder.check(t, placed)
 			if placed.CausationID == "" || placed.CausationID == placed.CorrelationID {
@@ -56,15 +61,15 @@ func TestOneRequestIsOneStory(t *testing.T) { //nolint:paralleltest // see above
 }
 
 // tell makes a request, with ids of its own if they are given.
-func (s *system) tell(t *testing.T, given bool, path, body string, header ...string) (answer, story) {
+func (s *system) tell(t *testing.T, given bool, path, body string, header ...string) (program.Answer, story) {
 	t.Helper()
 	var told story
 	if given {
 		told = story{strings.ReplaceAll(event.NewID(), "-", ""), fresh("request")}
 		header = append(header, "traceparent", "00-"+told.trace+"-00f067aa0ba902b7-01", endpoint.HeaderCorrelationID, told.correlation)
 	}
-	a := s.do(t, http.MethodPost, path, body, header...)
-	got := a.header.Get(endpoint.HeaderCorrelationID)
+	a := s.Do(t, http.MethodPost, path, body, header...)
+	got := a.Header.Get(endpoint.HeaderCorrelationID)
 	if given && got != told.correlation || !given && !event.IsUUID(got) {
 		t.Errorf("the answer has the correlation id %q", got)
 	}
@@ -114,7 +119,7 @@ func decoded(t *testing.T, m *jetstream.RawStreamMsg) event.Event {
 func (s *system) follows(t *testing.T, told story, cause event.Event, service, subject string, kind notificationapi.Kind, userID string) {
 	t.Helper()
 	id := event.DeriveID("notification", string(kind), cause.Source, cause.ID)
-	until(t, "notification.sent is stored", func() bool { return len(s.on(t, "NOTIFICATIONS", "notification.sent."+id)) == 1 })
+	program.Until(t, "notification.sent is stored", func() bool { return len(s.on(t, "NOTIFICATIONS", "notification.sent."+id)) == 1 })
 	sent := s.event(t, "NOTIFICATIONS", "notification.sent."+id)
 	told.check(t, sent)
 	if sent.CausationID != cause.ID {
@@ -129,7 +134,7 @@ func (s *system) follows(t *testing.T, told story, cause event.Event, service, s
 		{"service": "notification", "msg": "notification sent", "kind": string(kind), "user_id": userID, "notification_id": id, "event_id": cause.ID},
 	} {
 		line["trace_id"], line["correlation_id"] = told.trace, told.correlation
-		until(t, "a log line", func() bool { return len(s.lines(t, line)) > 0 })
+		program.Until(t, "a log line", func() bool { return len(s.lines(t, line)) > 0 })
 		if found := s.lines(t, line); len(found) != 1 {
 			t.Errorf("%d log lines with %v", len(found), line)
 		}

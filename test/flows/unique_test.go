@@ -10,12 +10,13 @@ import (
 	"sluice/pkg/endpoint"
 	"sluice/services/order/orderapi"
 	"sluice/services/user/userapi"
+	"sluice/test/program"
 )
 
 func TestNamesBelongToOneUser(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	s.do(t, http.MethodPost, "/v1/users", userBody("ada", "ada@example.com", "correct horse battery")).into(t, http.StatusCreated, &userapi.User{})
+	s.Do(t, http.MethodPost, "/v1/users", userBody("ada", "ada@example.com", "correct horse battery")).Into(t, http.StatusCreated, &userapi.User{})
 	for _, x := range []struct{ name, username, email, field string }{
 		{"same username", "ada", "other@example.com", "username"},
 		{"other case", "ADA", "other@example.com", "username"},
@@ -25,15 +26,15 @@ func TestNamesBelongToOneUser(t *testing.T) {
 		{"e-mail in other case", "grace", "Ada@EXAMPLE.com", "email"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			p := s.do(t, http.MethodPost, "/v1/users", userBody(x.username, x.email, "correct horse battery")).problem(t, http.StatusConflict, endpoint.CodeConflict)
-			if !p.names(x.field) || len(p.Fields) != 1 {
+			p := s.Do(t, http.MethodPost, "/v1/users", userBody(x.username, x.email, "correct horse battery")).Problem(t, http.StatusConflict, endpoint.CodeConflict)
+			if !p.Names(x.field) || len(p.Fields) != 1 {
 				t.Errorf("the problem is about %v, not %s", p.Fields, x.field)
 			}
 		})
 	}
 	t.Run("a refused registration claims nothing", func(t *testing.T) {
-		s.do(t, http.MethodPost, "/v1/users", userBody("grace", "grace@example.com", "correct horse battery")).into(t, http.StatusCreated, &userapi.User{})
-		s.do(t, http.MethodPost, "/v1/users", userBody("other", "other@example.com", "correct horse battery")).into(t, http.StatusCreated, &userapi.User{})
+		s.Do(t, http.MethodPost, "/v1/users", userBody("grace", "grace@example.com", "correct horse battery")).Into(t, http.StatusCreated, &userapi.User{})
+		s.Do(t, http.MethodPost, "/v1/users", userBody("other", "other@example.com", "correct horse battery")).Into(t, http.StatusCreated, &userapi.User{})
 	})
 }
 
@@ -57,12 +58,12 @@ func TestOfRacingRegistrationsOneWins(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%d for one %s", x.count, x.field), func(t *testing.T) {
 			round := fresh("race")
-			answers := make([]answer, x.count)
+			answers := make([]program.Answer, x.count)
 			errs := make([]error, x.count)
 			var all sync.WaitGroup
 			for i := range answers {
 				all.Go(func() {
-					answers[i], errs[i] = s.try(t.Context(), http.MethodPost, "/v1/users", x.body(round, i))
+					answers[i], errs[i] = s.Try(t.Context(), http.MethodPost, "/v1/users", x.body(round, i))
 				})
 			}
 			all.Wait()
@@ -71,10 +72,10 @@ func TestOfRacingRegistrationsOneWins(t *testing.T) {
 				switch {
 				case errs[i] != nil:
 					t.Fatal(errs[i])
-				case a.status == http.StatusCreated:
+				case a.Status == http.StatusCreated:
 					won++
-				case !a.problem(t, http.StatusConflict, endpoint.CodeConflict).names(x.field):
-					t.Errorf("the problem does not name %s: %s", x.field, a.body)
+				case !a.Problem(t, http.StatusConflict, endpoint.CodeConflict).Names(x.field):
+					t.Errorf("the problem does not name %s: %s", x.field, a.Body)
 				}
 			}
 			if won != 1 {
@@ -113,20 +114,20 @@ func TestOnlyLegalStepsHappen(t *testing.T) {
 					s.step(t, o.ID, earlier)
 				}
 				version := uint64(1 + len(at.steps))
-				a := s.do(t, http.MethodPost, "/v1/orders/"+o.ID+"/"+step, `{"reason":"because"}`)
+				a := s.Do(t, http.MethodPost, "/v1/orders/"+o.ID+"/"+step, `{"reason":"because"}`)
 				if wanted, legal := at.next[step]; legal {
-					a.into(t, http.StatusOK, &o)
+					a.Into(t, http.StatusOK, &o)
 					if o.Status != wanted || o.Version != version+1 {
 						t.Errorf("the order is %s at version %d", o.Status, o.Version)
 					}
 					return
 				}
-				p := a.problem(t, http.StatusConflict, endpoint.CodeConflict)
-				if !strings.Contains(p.Detail, string(from)) || !strings.Contains(p.Detail, string(to)) || !p.names("status") {
+				p := a.Problem(t, http.StatusConflict, endpoint.CodeConflict)
+				if !strings.Contains(p.Detail, string(from)) || !strings.Contains(p.Detail, string(to)) || !p.Names("status") {
 					t.Errorf("the problem does not name %s and %s: %+v", from, to, p)
 				}
 				var history orderapi.HistoryResponse
-				s.get(t, "/v1/orders/"+o.ID+"/history", &history)
+				s.Get(t, "/v1/orders/"+o.ID+"/history", &history)
 				if len(history.Items) != int(version) {
 					t.Errorf("%d events instead of %d", len(history.Items), version)
 				}

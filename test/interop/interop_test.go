@@ -26,10 +26,8 @@ import (
 	"sluice/pkg/natstest"
 	"sluice/services/order/orderapi"
 	"sluice/streams"
+	"sluice/test/program"
 )
-
-// patience is how long anything may take on a busy machine.
-const patience = 30 * time.Second
 
 // awkward is text that has to be encoded in headers.
 const awkward = `été „100 %“ 50%25 Straße/Łódź 日本 🚚 "x" a+b`
@@ -161,13 +159,13 @@ func toSDK(t testing.TB, e event.Event) cloudevents.Event {
 // within returns what comes out of c, and fails the test when nothing does.
 func within[T any](ctx context.Context, t testing.TB, c <-chan T) T {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, program.Patience)
 	defer cancel()
 	select {
 	case v := <-c:
 		return v
 	case <-ctx.Done():
-		t.Fatalf("waited %s in vain", patience)
+		t.Fatalf("waited %s in vain", program.Patience)
 		panic("unreachable")
 	}
 }

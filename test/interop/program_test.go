@@ -2,6 +2,7 @@ package interop_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -13,14 +14,15 @@ import (
 	"sluice/pkg/event"
 	"sluice/services/order/orderapi"
 	"sluice/services/user/userapi"
+	"sluice/test/program"
 )
 
 // TestTheProgramTakesWhatTheSDKSends: every client of the SDK hands in a user and an order,
 // and both are there afterwards, with a history that the SDK reads.
 func TestTheProgramTakesWhatTheSDKSends(t *testing.T) {
 	t.Parallel()
-	s := start(t)
-	overHTTP, err := cehttp.New(cehttp.WithTarget(s.url + "/v1/events"))
+	s := program.Start(t, nil)
+	overHTTP, err := cehttp.New(cehttp.WithTarget(s.URL+"/v1/events"), cehttp.WithHeader("Authorization", "Bearer "+s.Token))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +36,7 @@ func TestTheProgramTakesWhatTheSDKSends(t *testing.T) {
 	}
 	for _, over := range sendings {
 		ways = append(ways, way{over, func(t testing.TB, stream, subject string) any { //nolint:thelper // a column of the table
-			return over.open(t, s.natsURL, stream, subject)
+			return over.open(t, s.NATS, stream, subject)
 		}})
 	}
 	for _, w := range ways {
@@ -46,7 +48,7 @@ func TestTheProgramTakesWhatTheSDKSends(t *testing.T) {
 			newUser := theirs(t, "user.created", data.UserID, w.text, created)
 			send(t, w.mode(t.Context()), w.over(t, "USERS_INTAKE", "user.created"), newUser)
 			var u userapi.User
-			s.get(t, "/v1/users/"+data.UserID, &u)
+			s.Eventually(t, http.StatusOK, http.MethodGet, "/v1/users/"+data.UserID, nil).Into(t, http.StatusOK, &u)
 			if u.Username != name || u.Version != 1 {
 				t.Errorf("the user is %+v", u)
 			}
@@ -59,27 +61,28 @@ func TestTheProgramTakesWhatTheSDKSends(t *testing.T) {
 				Transition: orderapi.Transition{OrderID: data.OrderID, Timestamp: data.Timestamp},
 			})
 			send(t, w.mode(t.Context()), w.over(t, "ORDERS_INTAKE", "order.confirmed"), confirmed)
+			s.Eventually(t, http.StatusOK, http.MethodGet, "/v1/orders/"+data.OrderID, nil)
 			var o orderapi.Order
-			until(t, "the order is confirmed", func() bool {
-				s.get(t, "/v1/orders/"+data.OrderID, &o)
+			program.Until(t, "the order is confirmed", func() bool {
+				s.Get(t, "/v1/orders/"+data.OrderID, &o)
 				return o.Status == orderapi.StatusConfirmed
 			})
 			if o.UserID != data.UserID || !o.TotalAmount.Equal(data.TotalAmount) || o.Items[0].ProductID != data.Items[0].ProductID {
 				t.Errorf("the order is %+v", o)
 			}
-			s.wantHistory(t, data.OrderID, newOrder, confirmed)
+			wantHistory(t, s, data.OrderID, newOrder, confirmed)
 		})
 	}
 }
 
 // wantHistory reads an order's history with the SDK and wants the events that were sent, as
 // their senders named them.
-func (s system) wantHistory(t *testing.T, id string, sent ...cloudevents.Event) {
+func wantHistory(t *testing.T, s *program.System, id string, sent ...cloudevents.Event) {
 	t.Helper()
 	var history struct {
 		Items []jsontext.Value `json:"items"`
 	}
-	s.get(t, "/v1/orders/"+id+"/history", &history)
+	s.Get(t, "/v1/orders/"+id+"/history", &history)
 	if len(history.Items) != len(sent) {
 		t.Fatalf("the history has %d events, want %d: %s", len(history.Items), len(sent), history.Items)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"sluice/pkg/natstest"
+	"sluice/test/program"
 )
 
 // notInBinary are the attributes that Sluice keeps in plain headers, as W3C Trace Context
@@ -84,7 +85,7 @@ func TestTheSDKReadsTheLiveFeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range appendOrder(t, store, awkward) {
-		m, err := feed.NextMsg(patience)
+		m, err := feed.NextMsg(program.Patience)
 		if err != nil {
 			t.Fatal(err)
 		}

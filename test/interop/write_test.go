@@ -16,6 +16,7 @@ import (
 	"sluice/pkg/event"
 	"sluice/pkg/eventstore"
 	"sluice/services/order/orderapi"
+	"sluice/test/program"
 )
 
 // theirs is an event as a user of the SDK makes it.
@@ -110,7 +111,7 @@ func TestWeReadWhatTheSDKSends(t *testing.T) {
 			data := placed(t)
 			sent := theirs(t, data.EventType(), data.OrderID, s.text, data)
 			send(t, s.mode(t.Context()), s.open(t, srv.URL(), "ORDERS", "order.created."+data.OrderID), sent)
-			m, err := sub.NextMsg(patience)
+			m, err := sub.NextMsg(program.Patience)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"sluice/pkg/natstest"
+	"sluice/test/program"
 )
 
 // While the user service is gone, or hangs, the breaker of the order service opens and
@@ -18,18 +19,21 @@ import (
 func TestTheBreakerOfTheUserService(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		away func(t *testing.T, users *process)
-		back func(t *testing.T, users *process, server []string) *process
+		away func(t *testing.T, users *program.Process)
+		back func(t *testing.T, users *program.Process, server []string) *program.Process
 	}{
 		"gone": {
-			away: func(t *testing.T, users *process) { t.Helper(); users.kill() },
-			back: func(t *testing.T, _ *process, server []string) *process { t.Helper(); return start(t, server, "user") },
+			away: func(t *testing.T, users *program.Process) { t.Helper(); users.Kill() },
+			back: func(t *testing.T, _ *program.Process, server []string) *program.Process {
+				t.Helper()
+				return binary.Start(t, server, "user")
+			},
 		},
 		"hangs": {
-			away: func(t *testing.T, users *process) { t.Helper(); users.signal(t, syscall.SIGSTOP) },
-			back: func(t *testing.T, users *process, _ []string) *process {
+			away: func(t *testing.T, users *program.Process) { t.Helper(); users.Signal(t, syscall.SIGSTOP) },
+			back: func(t *testing.T, users *program.Process, _ []string) *program.Process {
 				t.Helper()
-				users.signal(t, syscall.SIGCONT)
+				users.Signal(t, syscall.SIGCONT)
 				return users
 			},
 		},
@@ -39,36 +43,39 @@ func TestTheBreakerOfTheUserService(t *testing.T) {
 			srv := natstest.Start(t)
 			server := []string{"NATS_URL=" + srv.URL()}
 			nc := srv.Connect(t)
-			users := start(t, server, "user")
-			settings := append([]string{"SLUICE_ORDER_USER_FAILURES=3", "SLUICE_ORDER_USER_RECOVERY=500ms"}, server...)
-			rest := start(t, settings, "order", "gateway", "--data", t.TempDir())
-			orders := rest.said(t, "HTTP") + "/v1/orders"
-			id := read[user](t, must(t, http.StatusCreated, http.MethodPost, rest.said(t, "HTTP")+"/v1/users", registration("ada"), nil)).ID
-			must(t, http.StatusCreated, http.MethodPost, orders, purchase(id, "with"), nil)
+			users := binary.Start(t, server, "user")
+			settings := append([]string{"SLUICE_POLICIES_USER_BREAKER_FAILURES=3", "SLUICE_ORDER_POLICIES_USER_BREAKER_RECOVERY=500ms"}, server...)
+			rest := binary.Start(t, settings, "order", "gateway", "--data", t.TempDir())
+			api := rest.Client(t)
+			place := func(userID, product string) program.Answer {
+				return api.Do(t, http.MethodPost, "/v1/orders", purchase(userID, product))
+			}
+			id := read[user](t, api.Do(t, http.MethodPost, "/v1/users", registration("ada")).Want(t, http.StatusCreated)).ID
+			place(id, "with").Want(t, http.StatusCreated)
 			if got := breakerOfUsers(t, nc); got != "closed" {
 				t.Fatalf("the breaker is %q at first", got)
 			}
 
 			c.away(t, users)
-			eventually(t, http.StatusCreated, http.MethodPost, orders, purchase(id, "as it goes"))
+			api.Eventually(t, http.StatusCreated, http.MethodPost, "/v1/orders", purchase(id, "as it goes"))
 			for n := 0; breakerOfUsers(t, nc) != "open"; n++ {
-				if must(t, http.StatusCreated, http.MethodPost, orders, purchase(id, "without"), nil); n == 3 {
+				if place(id, "without").Want(t, http.StatusCreated); n == 3 {
 					t.Fatal("the breaker is closed after more failures than it takes")
 				}
 			}
-			must(t, http.StatusCreated, http.MethodPost, orders, purchase(id, "while open"), nil)
+			place(id, "while open").Want(t, http.StatusCreated)
 
 			users = c.back(t, users, server)
 			const nobody = "01900000-0000-7000-8000-000000000000"
-			eventually(t, http.StatusBadRequest, http.MethodPost, orders, purchase(nobody, "only the service knows"))
+			api.Eventually(t, http.StatusBadRequest, http.MethodPost, "/v1/orders", purchase(nobody, "only the service knows"))
 			if got := breakerOfUsers(t, nc); got != "closed" {
 				t.Errorf("the breaker is %q although the service has answered", got)
 			}
-			must(t, http.StatusCreated, http.MethodPost, orders, purchase(id, "again"), nil)
-			users.stop(t)
-			log := rest.stop(t)
+			place(id, "again").Want(t, http.StatusCreated)
+			users.Stop(t)
+			rest.Stop(t)
 			for _, want := range []string{"circuit breaker changed", "to=open", "to=half-open", "to=closed"} {
-				if !strings.Contains(log, want) {
+				if !strings.Contains(rest.Stderr.String(), want) {
 					t.Errorf("the log of the order service has no %q", want)
 				}
 			}
@@ -91,12 +98,4 @@ func breakerOfUsers(t *testing.T, nc *nats.Conn) string {
 		t.Fatalf("health of the order service: %v: %s", err, msg.Data)
 	}
 	return health.Breakers["user"]
-}
-
-// signal sends a signal that does not end the process.
-func (p *process) signal(t *testing.T, s syscall.Signal) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		t.Fatalf("%v: %v", s, err)
-	}
 }

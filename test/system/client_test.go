@@ -8,12 +8,15 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sluice/pkg/endpoint"
+	"sluice/test/program"
 )
 
 // target is where the process is at present.
 type target struct {
 	mu      sync.Mutex
-	url     string
+	api     program.Client
 	run     int           // counts the processes, from 1
 	changed chan struct{} // closed at the next one
 	rush    chan struct{} // closed when this one's end is near
@@ -21,10 +24,10 @@ type target struct {
 
 func newTarget() *target { return &target{changed: make(chan struct{}), rush: make(chan struct{})} }
 
-func (g *target) set(url string) {
+func (g *target) set(api program.Client) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.url = url
+	g.api = api
 	g.run++
 	close(g.changed)
 	g.changed, g.rush = make(chan struct{}), make(chan struct{})
@@ -45,18 +48,18 @@ func (g *target) hurried() <-chan struct{} {
 }
 
 // after returns the process that followed run, waiting for it if need be.
-func (g *target) after(ctx context.Context, run int) (string, int, error) {
+func (g *target) after(ctx context.Context, run int) (program.Client, int, error) {
 	for {
 		g.mu.Lock()
-		url, now, changed := g.url, g.run, g.changed
+		api, now, changed := g.api, g.run, g.changed
 		g.mu.Unlock()
 		if now > run {
-			return url, now, nil
+			return api, now, nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return "", 0, fmt.Errorf("wait for a process after run %d: %w", run, ctx.Err())
+			return program.Client{}, 0, fmt.Errorf("wait for a process after run %d: %w", run, ctx.Err())
 		}
 	}
 }
@@ -112,7 +115,7 @@ type seen struct {
 type repeat struct {
 	path, key string
 	body      map[string]any
-	answer    answer
+	answer    program.Answer
 }
 
 // work makes requests, one each tick or faster in a hurry, until stop is closed.
@@ -175,7 +178,7 @@ func (c *client) place(ctx context.Context) error {
 	cmd := command{kind: "order.created", tag: c.tag()}
 	a, err := c.command(ctx, "/v1/orders", purchase(c.users[c.random.IntN(len(c.users))], c.tag()), &cmd)
 	if err == nil && cmd.outcome == done {
-		c.orders = append(c.orders, seen{read[order](c.t, a), a.position})
+		c.orders = append(c.orders, seen{read[order](c.t, a), a.Position()})
 		c.market.offer(cmd.id)
 	}
 	return err
@@ -195,7 +198,7 @@ func (c *client) move(ctx context.Context) error {
 	cmd := command{kind: kinds[step], tag: c.tag()}
 	a, err := c.command(ctx, "/v1/orders/"+id+"/"+step, map[string]any{"reason": c.tag()}, &cmd)
 	if err == nil && cmd.outcome == done && own >= 0 {
-		c.orders[own] = seen{read[order](c.t, a), a.position}
+		c.orders[own] = seen{read[order](c.t, a), a.Position()}
 	}
 	return err
 }
@@ -211,27 +214,31 @@ var kinds = map[string]string{
 }
 
 // command makes a request with a key, until its outcome is known, or once without.
-func (c *client) command(ctx context.Context, path string, body map[string]any, cmd *command) (answer, error) {
-	key := ""
+func (c *client) command(ctx context.Context, path string, body map[string]any, cmd *command) (program.Answer, error) {
+	var (
+		key    string
+		header []string
+	)
 	if c.random.IntN(2) == 0 {
 		key = "key-" + c.tag()
+		header = []string{endpoint.HeaderIdempotencyKey, key}
 	}
-	a, err := c.ask(ctx, http.MethodPost, path, body, headers{keyHeader: key}, key != "")
+	a, err := c.ask(ctx, http.MethodPost, path, body, key != "", header...)
 	switch {
 	case err != nil:
 		return a, err
-	case a.status == http.StatusCreated, a.status == http.StatusOK:
+	case a.Status == http.StatusCreated, a.Status == http.StatusOK:
 		cmd.outcome = done
 		got := read[order](c.t, a) // users have these members too
 		cmd.id, cmd.version = got.ID, got.Version
 		if key != "" {
 			c.repeats = append(c.repeats, repeat{path: path, key: key, body: body, answer: a})
 		}
-	case a.status == http.StatusConflict:
+	case a.Status == http.StatusConflict:
 		cmd.outcome = refused
 	case !definite(a):
 	default:
-		return a, fmt.Errorf("POST %s: status %d: %s", path, a.status, a.body)
+		return a, fmt.Errorf("POST %s: status %d: %s", path, a.Status, a.Body)
 	}
 	c.commands = append(c.commands, *cmd)
 	return a, nil
@@ -241,13 +248,13 @@ func (c *client) command(ctx context.Context, path string, body map[string]any, 
 // the same.
 func (c *client) again(ctx context.Context) error {
 	r := c.repeats[c.random.IntN(len(c.repeats))]
-	a, err := c.ask(ctx, http.MethodPost, r.path, r.body, headers{keyHeader: r.key}, true)
+	a, err := c.ask(ctx, http.MethodPost, r.path, r.body, true, endpoint.HeaderIdempotencyKey, r.key)
 	if err != nil {
 		return err
 	}
-	if a.status != r.answer.status || string(a.body) != string(r.answer.body) || a.position != r.answer.position {
+	if a.Status != r.answer.Status || a.Body != r.answer.Body || a.Position() != r.answer.Position() {
 		c.t.Errorf("POST %s with key %s:\nfirst %d %s %s\n then %d %s %s", r.path, r.key,
-			r.answer.status, r.answer.position, r.answer.body, a.status, a.position, a.body)
+			r.answer.Status, r.answer.Position(), r.answer.Body, a.Status, a.Position(), a.Body)
 	}
 	return nil
 }
@@ -256,22 +263,22 @@ func (c *client) again(ctx context.Context) error {
 // was then or later.
 func (c *client) look(ctx context.Context) error {
 	known := c.orders[c.random.IntN(len(c.orders))]
-	a, err := c.ask(ctx, http.MethodGet, "/v1/orders/"+known.ID, nil, headers{positionHeader: known.position}, true)
+	a, err := c.ask(ctx, http.MethodGet, "/v1/orders/"+known.ID, nil, true, endpoint.HeaderPosition, known.position)
 	if err != nil {
 		return err
 	}
-	if a.status != http.StatusOK {
-		return fmt.Errorf("GET /v1/orders/%s: status %d: %s", known.ID, a.status, a.body)
+	if a.Status != http.StatusOK {
+		return fmt.Errorf("GET /v1/orders/%s: status %d: %s", known.ID, a.Status, a.Body)
 	}
 	if got := read[order](c.t, a); got.ID != known.ID || got.Version < known.Version {
-		c.t.Errorf("order %s of version %d reads as %s", known.ID, known.Version, a.body)
+		c.t.Errorf("order %s of version %d reads as %s", known.ID, known.Version, a.Body)
 	}
 	return nil
 }
 
 // definite reports whether an answer tells what became of a request.
-func definite(a answer) bool {
-	switch a.status {
+func definite(a program.Answer) bool {
+	switch a.Status {
 	case 0, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return false
 	default:
@@ -281,22 +288,20 @@ func definite(a answer) bool {
 
 // ask makes a request to the present process; with insist again and again, until an
 // answer tells what became of it. The zero answer is none.
-func (c *client) ask(ctx context.Context, method, path string, body any, h headers, insist bool) (answer, error) {
-	if key, ok := h[keyHeader]; ok && key == "" {
-		h = nil
-	}
+func (c *client) ask(ctx context.Context, method, path string, body any, insist bool, header ...string) (program.Answer, error) {
 	for {
-		url, run, err := c.target.after(ctx, c.run)
+		api, run, err := c.target.after(ctx, c.run)
 		if err != nil {
-			return answer{}, err
+			return program.Answer{}, err
 		}
-		a, err := send(ctx, c.http, method, url+path, body, h)
+		api.HTTP = c.http
+		a, err := api.Try(ctx, method, path, body, header...)
 		if err != nil {
 			c.lost++
 			c.run = run // that one is dead
-			a = answer{}
+			a = program.Answer{}
 		}
-		c.answers[a.status]++
+		c.answers[a.Status]++
 		if definite(a) || !insist {
 			return a, nil
 		}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/test/program"
 )
 
 // The process is killed at random moments under load and started again on the same
@@ -48,24 +50,27 @@ func TestKilledUnderLoad(t *testing.T) {
 		all[i] = c
 		working.Go(func() { c.work(ctx, pace, stop) })
 	}
+	first := binary.Start(t, nil, "--data", data)
+	admin := first.Client(t) // whose token outlives every process
+	first.Kill()
 	for round := range rounds {
 		if round%4 == 3 { // not even a start is safe
-			p := launch(t, nil, "--data", data)
+			p := binary.Launch(t, nil, "--data", data)
 			lives(t, p, time.Duration(random.Int64N(int64(250*time.Millisecond))))
-			p.kill()
+			p.Kill()
 		}
-		p := start(t, nil, "--data", data)
-		at.set(p.said(t, "HTTP"))
+		p := binary.Start(t, nil, "--data", data)
+		at.set(admin.At(p.Said(t, "HTTP")))
 		lives(t, p, lifetime(random, round))
 		at.hurry()
 		lives(t, p, 10*time.Millisecond+time.Duration(random.Int64N(int64(60*time.Millisecond))))
-		p.kill()
-		if err := errorLines(p.stderr.String()); err != nil {
+		p.Kill()
+		if err := p.Errors(); err != nil {
 			t.Errorf("round %d: %v", round, err)
 		}
 	}
-	p := start(t, nil, "--data", data)
-	at.set(p.said(t, "HTTP"))
+	p := binary.Start(t, nil, "--data", data)
+	at.set(admin.At(p.Said(t, "HTTP")))
 	lives(t, p, 200*time.Millisecond)
 	close(stop)
 	working.Wait()
@@ -82,7 +87,8 @@ func TestKilledUnderLoad(t *testing.T) {
 	}
 	t.Logf("%d rounds; answers by status %v, %d requests without one", rounds, answers, lost)
 	checkEverything(ctx, t, p, data, commands)
-	if err := errorLines(p.stop(t)); err != nil {
+	p.Stop(t)
+	if err := p.Errors(); err != nil {
 		t.Error(err)
 	}
 }
@@ -98,20 +104,20 @@ func lifetime(random *rand.Rand, round int) time.Duration {
 }
 
 // lives returns after d; a process that ends before fails the test.
-func lives(t *testing.T, p *process, d time.Duration) {
+func lives(t *testing.T, p *program.Process, d time.Duration) {
 	t.Helper()
 	select {
 	case <-time.After(d):
-	case <-p.exited:
-		t.Fatalf("exit code %d: %s", p.cmd.ProcessState.ExitCode(), p.stderr.String())
+	case <-p.Exited():
+		t.Fatalf("exit code %d: %s", p.ExitCode(t), p.Stderr.String())
 	}
 }
 
 // checkEverything waits until all is caught up, and holds what clients know, history,
 // read models, mails and dead letters against each other.
-func checkEverything(ctx context.Context, t *testing.T, p *process, data string, commands []command) {
+func checkEverything(ctx context.Context, t *testing.T, p *program.Process, data string, commands []command) {
 	t.Helper()
-	js := p.jetStream(t)
+	js := jetStream(t, p)
 	users := history(ctx, t, js, "USERS", "user")
 	orders := history(ctx, t, js, "ORDERS", "order")
 	expected := letters(users, orders)
@@ -122,7 +128,7 @@ func checkEverything(ctx context.Context, t *testing.T, p *process, data string,
 	t.Logf("caught up %s after the load ended", time.Since(began).Round(time.Millisecond))
 
 	notifications := history(ctx, t, js, "NOTIFICATIONS", "notification")
-	checkCommands(t, commands, slices.Concat(users, orders))
+	checkCommands(t, commands, slices.Concat(others(users), orders))
 	checkVersions(t, users)
 	checkVersions(t, orders)
 	checkVersions(t, notifications)
@@ -130,8 +136,8 @@ func checkEverything(ctx context.Context, t *testing.T, p *process, data string,
 	checkNotifications(t, notifications, expected)
 	checkMails(t, mailFolder(data), expected)
 	checkModels(ctx, t, js, users, orders, notifications)
-	checkOverHTTP(t, p.said(t, "HTTP"), orders, foldOrders(orders))
-	checkLogins(ctx, t, js, users)
+	checkOverHTTP(t, p.Client(t), orders, foldOrders(orders))
+	checkLogins(ctx, t, js, others(users))
 	dead, err := js.Stream(ctx, "DEADLETTERS")
 	if err != nil {
 		t.Fatal(err)

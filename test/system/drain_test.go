@@ -10,10 +10,14 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"sluice/pkg/endpoint"
+	"sluice/test/program"
 )
 
 // heldBody is a request's body that is sent when release is closed.
@@ -37,23 +41,23 @@ type inFlight struct {
 
 // do sends the request in two parts: the head at once, and the body when release is
 // closed. It reports on accepted when the process has begun to read the body.
-func (f inFlight) do(ctx context.Context, client *http.Client, url string, accepted chan<- struct{}, release <-chan struct{}) (answer, error) {
+func (f inFlight) do(ctx context.Context, api program.Client, accepted chan<- struct{}, release <-chan struct{}) (program.Answer, error) {
 	content, err := json.Marshal(f.body)
 	if err != nil {
-		return answer{}, err
+		return program.Answer{}, err
 	}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got100Continue: func() { accepted <- struct{}{} }})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+f.path, io.NopCloser(heldBody{release, bytes.NewReader(content)}))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, api.URL+f.path, io.NopCloser(heldBody{release, bytes.NewReader(content)}))
 	if err != nil {
-		return answer{}, err
+		return program.Answer{}, err
 	}
 	req.ContentLength = int64(len(content))
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Expect", "100-continue")
 	if f.key != "" {
-		req.Header.Set(keyHeader, f.key)
+		req.Header.Set(endpoint.HeaderIdempotencyKey, f.key)
 	}
-	return complete(client.Do(req))
+	return api.Send(req)
 }
 
 // requestsInFlight are n requests of all kinds: users, whose passwords take a while,
@@ -81,17 +85,18 @@ func TestStoppedWithRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	const n, drainTime = 200, 20 * time.Second
 	data := t.TempDir()
-	p := start(t, nil, "--data", data)
-	url := p.said(t, "HTTP")
-	userID := read[user](t, must(t, http.StatusCreated, http.MethodPost, url+"/v1/users", registration("ada"), nil)).ID
+	p := binary.Start(t, nil, "--data", data)
+	api := p.Client(t)
+	userID := read[user](t, api.Do(t, http.MethodPost, "/v1/users", registration("ada")).Want(t, http.StatusCreated)).ID
 
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*program.Patience)
 	defer cancel()
-	transport := &http.Transport{ExpectContinueTimeout: patience}
+	transport := &http.Transport{ExpectContinueTimeout: program.Patience}
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport}
+	patient := api
+	patient.HTTP = &http.Client{Transport: transport}
 	requests := requestsInFlight(n, userID)
-	answers, errs := make([]answer, n), make([]error, n)
+	answers, errs := make([]program.Answer, n), make([]error, n)
 	accepted := make(chan struct{}, n)
 	early, late := make(chan struct{}), make(chan struct{})
 	openLate := sync.OnceFunc(func() { close(late) })
@@ -102,7 +107,7 @@ func TestStoppedWithRequestsInFlight(t *testing.T) {
 		if i%4 >= 2 {
 			release = late
 		}
-		waiting.Go(func() { answers[i], errs[i] = f.do(ctx, client, url, accepted, release) })
+		waiting.Go(func() { answers[i], errs[i] = f.do(ctx, patient, accepted, release) })
 	}
 	for i := range n {
 		select {
@@ -112,16 +117,16 @@ func TestStoppedWithRequestsInFlight(t *testing.T) {
 			t.Fatalf("%d of %d requests were accepted", i, n)
 		}
 	}
-	passing := passersBy(ctx, t, url, userID)
+	passing := passersBy(ctx, t, api, userID)
 	close(early)
 	told := time.Now()
-	p.terminate(t)
-	awaitRefusal(ctx, t, url)
+	p.Signal(t, syscall.SIGTERM)
+	awaitRefusal(ctx, t, api.URL)
 	refusing := time.Since(told)
 	openLate()
 	waiting.Wait()
 	answered := time.Since(told)
-	if code := p.exitCode(t); code != 0 {
+	if code := p.ExitCode(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	took := time.Since(told)
@@ -129,14 +134,14 @@ func TestStoppedWithRequestsInFlight(t *testing.T) {
 	if took > drainTime {
 		t.Errorf("it took %s", took)
 	}
-	if err := errorLines(p.stderr.String()); err != nil {
+	if err := p.Errors(); err != nil {
 		t.Error(err)
 	}
 
 	commands := append(passing(), command{kind: "user.created", tag: "ada@example.com", outcome: done, id: userID, version: 1})
 	for i, f := range requests {
-		if errs[i] != nil || answers[i].status != http.StatusCreated {
-			t.Errorf("POST %s %s: status %d %s, %v", f.path, f.command.tag, answers[i].status, answers[i].body, errs[i])
+		if errs[i] != nil || answers[i].Status != http.StatusCreated {
+			t.Errorf("POST %s %s: status %d %s, %v", f.path, f.command.tag, answers[i].Status, answers[i].Body, errs[i])
 			commands = append(commands, f.command)
 			continue
 		}
@@ -144,15 +149,15 @@ func TestStoppedWithRequestsInFlight(t *testing.T) {
 		f.command.outcome, f.command.id, f.command.version = done, got.ID, got.Version
 		commands = append(commands, f.command)
 	}
-	again := start(t, nil, "--data", data)
+	again := binary.Start(t, nil, "--data", data)
 	checkEverything(ctx, t, again, data, commands)
-	again.stop(t)
+	again.Stop(t)
 }
 
 // passersBy place orders one after another, each on a connection of its own, until
 // nobody takes connections any more. What is taken is answered in full; a connection
 // that the process has not got to may end without an answer.
-func passersBy(ctx context.Context, t *testing.T, url, userID string) (result func() []command) {
+func passersBy(ctx context.Context, t *testing.T, api program.Client, userID string) (result func() []command) {
 	t.Helper()
 	const clients = 4
 	all := make([][]command, clients)
@@ -161,14 +166,15 @@ func passersBy(ctx context.Context, t *testing.T, url, userID string) (result fu
 	t.Cleanup(working.Wait)
 	for i := range clients {
 		working.Go(func() {
-			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			api := api
+			api.HTTP = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 			for n := 0; ; n++ {
 				c := command{kind: "order.created", tag: fmt.Sprintf("passing-%d-%d", i, n)}
-				a, err := send(ctx, client, http.MethodPost, url+"/v1/orders", purchase(userID, c.tag), nil)
-				if err == nil && a.status != http.StatusCreated {
-					t.Errorf("POST /v1/orders %s: status %d: %s", c.tag, a.status, a.body)
+				a, err := api.Try(ctx, http.MethodPost, "/v1/orders", purchase(userID, c.tag))
+				if err == nil && a.Status != http.StatusCreated {
+					t.Errorf("POST /v1/orders %s: status %d: %s", c.tag, a.Status, a.Body)
 				}
-				if err == nil && a.status == http.StatusCreated {
+				if err == nil && a.Status == http.StatusCreated {
 					got := read[order](t, a)
 					c.outcome, c.id, c.version = done, got.ID, got.Version
 				}

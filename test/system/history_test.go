@@ -110,6 +110,12 @@ type model map[string]any
 func foldUsers(events []recorded) (users, orderReplica, mailReplica model) {
 	users, orderReplica, mailReplica = model{}, model{}, model{}
 	for _, e := range events {
+		if e.kind == "user.roles-changed" {
+			u, _ := users[e.id].(map[string]any)
+			u["roles"], u["version"] = e.data["roles"], number(e.version)
+			orderReplica[e.id] = map[string]any{"version": number(e.version)}
+			continue
+		}
 		users[e.id] = map[string]any{
 			"id": e.id, "username": e.data["username"], "email": e.data["email"],
 			"created_at": e.data["timestamp"], "version": number(e.version),
@@ -173,10 +179,10 @@ type letter struct {
 }
 
 // letters returns the mails that these users and orders ask for, by the id of their
-// notification.
+// notification. To the user admin nobody writes.
 func letters(users, orders []recorded) map[string]letter {
 	all, addresses := make(map[string]letter), make(map[string]string)
-	for _, e := range users {
+	for _, e := range others(users) {
 		addresses[e.id] = e.text("email")
 		id := event.DeriveID("notification", "welcome", e.source, e.eventID)
 		all[id] = letter{id: id, to: e.text("email"), subject: "Welcome to our platform!"}

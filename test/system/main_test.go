@@ -5,38 +5,29 @@ package system_test
 
 import (
 	"flag"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/pkg/natstest"
+	"sluice/test/program"
 )
 
-// binary is the program under test. It is built once, without the race detector.
-var binary string
+// binary is the program under test.
+var binary program.Binary
 
 // seed repeats the choices of a failed run; 0 draws a new one.
 var seed = flag.Uint64("seed", 0, "`number` that a failed run has logged")
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	code, err := buildAndRun(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(binary.Test(m)) }
 
-func buildAndRun(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "sluice-system-")
-	if err != nil {
-		return 0, fmt.Errorf("folder for the binary: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "sluice")
-	if out, err := exec.Command("go", "build", "-race=false", "-o", binary, "sluice/services").CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("build the binary: %w\n%s", err, out)
-	}
-	return m.Run(), nil
+// mailFolder is where a process with this data folder puts its mail.
+func mailFolder(data string) string { return filepath.Join(data, "mail") }
+
+// jetStream connects to the process's NATS server.
+func jetStream(t *testing.T, p *program.Process) jetstream.JetStream {
+	t.Helper()
+	return natstest.JetStream(t, natstest.Dial(t, p.Said(t, "NATS")))
 }

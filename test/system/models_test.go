@@ -14,6 +14,9 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/pkg/endpoint"
+	"sluice/test/program"
 )
 
 // checkModels holds every bucket against the fold of history.
@@ -107,14 +110,14 @@ func contents(ctx context.Context, t *testing.T, kv jetstream.KeyValue) model {
 }
 
 // checkOverHTTP holds what the API shows of orders against the fold of history.
-func checkOverHTTP(t *testing.T, url string, events []recorded, want model) {
+func checkOverHTTP(t *testing.T, api program.Client, events []recorded, want model) {
 	t.Helper()
-	position := headers{positionHeader: "ORDERS=" + strconv.FormatUint(events[len(events)-1].sequence, 10)}
+	position := "ORDERS=" + strconv.FormatUint(events[len(events)-1].sequence, 10)
 	for _, e := range events {
 		if e.kind != "order.created" {
 			continue
 		}
-		got := read[any](t, must(t, http.StatusOK, http.MethodGet, url+"/v1/orders/"+e.id, nil, position))
+		got := read[any](t, api.Do(t, http.MethodGet, "/v1/orders/"+e.id, nil, endpoint.HeaderPosition, position).Want(t, http.StatusOK))
 		if !reflect.DeepEqual(got, want[e.id]) {
 			t.Errorf("GET /v1/orders/%s:\n is %v\nnot %v", e.id, got, want[e.id])
 		}

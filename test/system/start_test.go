@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/test/program"
 )
 
 // The first answer comes within three seconds of the start; what it takes, and the
@@ -24,12 +26,12 @@ func TestFirstAnswer(t *testing.T) { //nolint:paralleltest // it measures, so no
 		if n%2 == 1 {
 			folder = t.TempDir()
 		}
-		p := start(t, nil, "--data", folder)
-		url := p.said(t, "HTTP")
-		must(t, http.StatusOK, http.MethodGet, url+"/readyz", nil, nil)
-		ready = append(ready, time.Since(p.began))
-		must(t, http.StatusCreated, http.MethodPost, url+"/v1/users", registration(fmt.Sprint("first-", n)), nil)
-		written = append(written, time.Since(p.began))
+		p := binary.Start(t, nil, "--data", folder)
+		api := p.Anybody(t)
+		api.Do(t, http.MethodGet, "/readyz", nil).Want(t, http.StatusOK)
+		ready = append(ready, time.Since(p.Began))
+		api.Do(t, http.MethodPost, "/v1/users", registration(fmt.Sprint("first-", n))).Want(t, http.StatusCreated)
+		written = append(written, time.Since(p.Began))
 		if n == starts-1 {
 			after := residentMiB(t, p)
 			idle := settledMiB(t, p)
@@ -38,7 +40,8 @@ func TestFirstAnswer(t *testing.T) { //nolint:paralleltest // it measures, so no
 				t.Errorf("an idle process takes %d MiB", idle)
 			}
 		}
-		if err := errorLines(p.stop(t)); err != nil {
+		p.Stop(t)
+		if err := p.Errors(); err != nil {
 			t.Error(err)
 		}
 	}
@@ -52,9 +55,9 @@ func TestFirstAnswer(t *testing.T) { //nolint:paralleltest // it measures, so no
 
 // residentMiB returns how much of the process is in memory, 0 where the system does
 // not tell.
-func residentMiB(t *testing.T, p *process) int {
+func residentMiB(t *testing.T, p *program.Process) int {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
 	if err != nil {
 		t.Logf("no figure: %v", err)
 		return 0
@@ -74,7 +77,7 @@ func residentMiB(t *testing.T, p *process) int {
 
 // settledMiB returns the memory once it has stayed the same for a second, or after
 // five.
-func settledMiB(t *testing.T, p *process) int {
+func settledMiB(t *testing.T, p *program.Process) int {
 	t.Helper()
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
@@ -112,7 +115,7 @@ func TestBadStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	used := t.TempDir()
-	start(t, nil, "--data", used)
+	binary.Start(t, nil, "--data", used)
 
 	for name, row := range map[string]struct {
 		env  []string
@@ -133,16 +136,16 @@ func TestBadStarts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := launch(t, row.env, append([]string{"--data", t.TempDir()}, row.args...)...)
-			if code := p.exitCode(t); code != 1 {
+			p := binary.Launch(t, row.env, append([]string{"--data", t.TempDir()}, row.args...)...)
+			if code := p.ExitCode(t); code != 1 {
 				t.Errorf("exit code %d", code)
 			}
-			line := p.stderr.String()
+			line := p.Stderr.String()
 			if !strings.HasPrefix(line, "sluice: "+row.want) || strings.Count(line, "\n") != 1 || strings.Contains(line, "secret") {
 				t.Errorf("\n got %s\nwant sluice: %s", line, row.want)
 			}
-			if p.stdout.String() != "" {
-				t.Errorf("stdout: %s", p.stdout.String())
+			if p.Stdout.String() != "" {
+				t.Errorf("stdout: %s", p.Stdout.String())
 			}
 		})
 	}

@@ -6,17 +6,23 @@
 package tour_test
 
 import (
-	"bufio"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"sluice/test/program"
 )
+
+// binary is the program under test.
+var binary program.Binary
+
+func TestMain(m *testing.M) { os.Exit(binary.Test(m)) }
 
 func TestTour(t *testing.T) {
 	t.Parallel()
@@ -29,11 +35,17 @@ func TestTour(t *testing.T) {
 		t.Fatalf("README has %d blocks marked sh", len(blocks))
 	}
 	folder := t.TempDir()
-	httpAddress, natsURL := start(t, folder)
+	p := binary.Start(t, []string{"SLUICE_ADMIN_PASSWORD="}, "--data", filepath.Join(folder, "data"))
+	t.Cleanup(func() { p.Stop(t) })
+	address := strings.TrimPrefix(p.Said(t, "HTTP"), "http://")
+	password, found := strings.CutPrefix(p.Said(t, "Admin"), "admin / ")
+	if !found {
+		t.Fatalf("no password of the user admin in %q", p.Stdout)
+	}
 	var commands strings.Builder
-	commands.WriteString("set -eu\n")
+	fmt.Fprintf(&commands, "set -eu\npassword='%s'\n", password)
 	for _, block := range blocks {
-		commands.WriteString(strings.ReplaceAll(block[1], "localhost:8080", httpAddress))
+		commands.WriteString(strings.ReplaceAll(block[1], "localhost:8080", address))
 	}
 	if err := os.WriteFile(filepath.Join(folder, "tour.sh"), []byte(commands.String()), 0o600); err != nil {
 		t.Fatal(err)
@@ -43,7 +55,7 @@ func TestTour(t *testing.T) {
 	defer cancel()
 	shell := exec.CommandContext(ctx, "script", "--quiet", "--return", "--command", "bash tour.sh", "/dev/null")
 	shell.Dir = folder
-	shell.Env = append(shell.Environ(), "NATS_URL="+natsURL, "HOME="+folder, "TERM=xterm")
+	shell.Env = append(shell.Environ(), "NATS_URL="+p.Said(t, "NATS"), "HOME="+folder, "TERM=xterm")
 	output, err := shell.CombinedOutput()
 	t.Logf("%s", output)
 	if err != nil {
@@ -73,43 +85,4 @@ func TestTour(t *testing.T) {
 		}
 		rest = after
 	}
-}
-
-// start builds the binary, runs it in folder and returns where it listens.
-func start(t *testing.T, folder string) (httpAddress, natsURL string) {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "sluice")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "sluice/services").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	program := exec.Command(binary, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0")
-	program.Dir = folder
-	program.Stderr = t.Output()
-	stdout, err := program.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := program.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := program.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Error(err)
-		}
-		if err := program.Wait(); err != nil {
-			t.Errorf("the program ended with %v", err)
-		}
-	})
-	for lines := bufio.NewScanner(stdout); lines.Scan(); {
-		switch key, value, _ := strings.Cut(lines.Text(), " "); key {
-		case "HTTP":
-			httpAddress = strings.TrimPrefix(strings.TrimSpace(value), "http://")
-		case "NATS":
-			natsURL = strings.TrimSpace(value)
-		case "ready":
-			return httpAddress, natsURL
-		}
-	}
-	t.Fatal("the program ended before it was ready")
-	return "", ""
 }

@@ -1,0 +1,44 @@
+package system_test
+
+import (
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"sluice/test/program"
+)
+
+// user and order are what the API shows of these, as far as tests look.
+type user struct {
+	ID       string `json:"id"`
+	Username string `json:"username"`
+	Version  uint64 `json:"version"`
+}
+
+type order struct {
+	ID      string `json:"id"`
+	Status  string `json:"status"`
+	Version uint64 `json:"version"`
+}
+
+// read decodes the body of an answer.
+func read[T any](t *testing.T, a program.Answer) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal([]byte(a.Body), &v); err != nil {
+		t.Errorf("body %q: %v", a.Body, err)
+	}
+	return v
+}
+
+// registration is the body that makes a user whom no other test makes.
+func registration(name string) map[string]any {
+	return map[string]any{"username": name, "email": name + "@example.com", "password": "correct horse battery"}
+}
+
+// purchase is the body of an order of two pieces of a product, for 39.98 EUR.
+func purchase(userID, product string) map[string]any {
+	return map[string]any{"user_id": userID, "items": []any{map[string]any{
+		"product_id": product, "quantity": 2, "price": map[string]any{"number": "19.99", "currency": "EUR"},
+	}}}
+}
