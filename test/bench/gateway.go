@@ -8,17 +8,20 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"time"
 )
 
 // gateways: orders over HTTP, through the gateway and through a hand-written handler
 // that makes the same NATS request. Behind both is the order service, so the ratio
 // tells what the gateway adds and not what an order costs.
 func gateways() []contest {
+	metrics := []metric{{unit: "req/s"}, {"p50", "µs", true}, {"p99", "µs", true}}
 	var all []contest
-	for _, callers := range []int{1, 16} {
+	for _, callers := range []int{1, 16, 64} {
 		for _, verb := range []string{http.MethodPost, http.MethodGet} {
 			all = append(all, contest{
-				name: fmt.Sprintf("http/%s order/%d", verb, callers), metrics: []metric{{unit: "req/s"}},
+				name: fmt.Sprintf("http/%s order/%d", verb, callers), metrics: metrics,
 				prepare: func(ctx context.Context, r *rig) (field, error) { return requesting(ctx, r, verb, callers) },
 			})
 		}
@@ -44,7 +47,7 @@ func requesting(ctx context.Context, r *rig, verb string, callers int) (field, e
 	if err != nil {
 		return field{}, err
 	}
-	each := r.size(2_000/callers, 10)
+	each := r.size(4_000/callers, 10)
 	turn := func(base string) round {
 		s := shop
 		s.base = base
@@ -59,14 +62,38 @@ func requesting(ctx context.Context, r *rig, verb string, callers int) (field, e
 			}
 		}
 		return func(ctx context.Context, _ int) ([]float64, error) {
-			all, err := crew(callers, func() (writer, error) { return request, nil })
+			all, took, err := timed(callers, each, request)
 			if err != nil {
 				return nil, err
 			}
-			return together(ctx, all, each)
+			figures, err := together(ctx, all, each)
+			if err != nil {
+				return nil, err
+			}
+			total := slices.Concat(took...)
+			return append(figures, total.median(), total.quantile(0.99)), nil
 		}
 	}
 	return field{ours: turn(shop.base), peers: []peer{{"net/http", turn(services.said["Plain"])}}}, nil
+}
+
+// timed returns writers that do something n times each, and where each of them notes how
+// long it took, in microseconds.
+func timed(writers, n int, do writer) (all []writer, took []sample, err error) {
+	took = make([]sample, writers)
+	next := 0
+	all, err = crew(writers, func() (writer, error) {
+		mine := &took[next]
+		*mine = make(sample, 0, n)
+		next++
+		return func(ctx context.Context, i int) error {
+			began := time.Now()
+			err := do(ctx, i)
+			*mine = append(*mine, microseconds(time.Since(began)))
+			return err
+		}, nil
+	})
+	return all, took, err
 }
 
 // shop is an HTTP server with the routes of orders, and who buys there.
