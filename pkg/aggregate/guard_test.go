@@ -53,12 +53,34 @@ func (w *world) settled(t *testing.T, g bus.Group) {
 		if err != nil {
 			return err.Error()
 		}
+		// That nothing is pending is not enough: the consumer hears of a message a moment
+		// after its publisher.
 		info := consumer.CachedInfo()
-		if info.NumPending > 0 || info.NumAckPending > 0 {
-			return fmt.Sprintf("%d messages pending, %d in flight", info.NumPending, info.NumAckPending)
+		last, err := w.last(t.Context(), g.Stream, info.Config.FilterSubject)
+		if err != nil {
+			return err.Error()
+		}
+		if info.AckFloor.Stream < last {
+			return fmt.Sprintf("settled up to %d of %d", info.AckFloor.Stream, last)
 		}
 		return ""
 	})
+}
+
+// last returns the sequence of the last message on a subject that is there, 0 without any.
+func (w *world) last(ctx context.Context, stream, subject string) (uint64, error) {
+	s, err := w.js.Stream(ctx, stream)
+	if err != nil {
+		return 0, err
+	}
+	m, err := s.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return m.Sequence, nil
 }
 
 // letters returns the dead letters.
