@@ -12,6 +12,7 @@ import (
 	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
 	"sluice/services/order/orderapi"
+	"sluice/test/program"
 )
 
 // claimsOf reads a token without a look at its signature.
@@ -40,22 +41,22 @@ func TestWhoAsksTheUserService(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
 	p := s.newcomer(t)
-	calls, err := s.nc.SubscribeSync("svc.user.get")
+	calls, err := s.NC.SubscribeSync("svc.user.get")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.nc.Flush(); err != nil {
+	if err := s.NC.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	next := func() *nats.Msg {
-		m, err := calls.NextMsg(patience)
+		m, err := calls.NextMsg(program.Patience)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return m
 	}
-	if a := s.do(t, http.MethodPost, "/v1/orders", p.session.AccessToken, orderBody(p.ID)); a.status != http.StatusCreated {
-		t.Fatalf("%d %s", a.status, a.body)
+	if a := s.do(t, http.MethodPost, "/v1/orders", p.session.AccessToken, orderBody(p.ID)); a.Status != http.StatusCreated {
+		t.Fatalf("%d %s", a.Status, a.Body)
 	}
 	if got := next().Header.Get(endpoint.HeaderAuthorization); got != "Bearer "+p.session.AccessToken {
 		t.Error("in a request the order service does not ask as who asked")
@@ -65,7 +66,7 @@ func TestWhoAsksTheUserService(t *testing.T) {
 	intake := fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/test","type":"order.created","subject":%q,"datacontenttype":"application/json",
 		"data":{"order_id":%q,"user_id":%q,"items":[{"product_id":"p","quantity":1,"price":{"number":"1.00","currency":"EUR"}}],
 		"total_amount":{"number":"1.00","currency":"EUR"},"timestamp":%q}}`, event.NewID(), o, o, p.ID, time.Now().UTC().Format(time.RFC3339Nano))
-	if _, err := s.js.PublishMsg(t.Context(), &nats.Msg{
+	if _, err := s.JS.PublishMsg(t.Context(), &nats.Msg{
 		Subject: "order.created", Data: []byte(intake), Header: nats.Header{"content-type": {"application/cloudevents+json"}},
 	}); err != nil {
 		t.Fatal(err)
@@ -78,7 +79,7 @@ func TestWhoAsksTheUserService(t *testing.T) {
 	if issuer, err := claimsOf(t, token).GetIssuer(); err != nil || issuer != "order" || subjectOf(t, token) != "" {
 		t.Errorf("taking in an order, %s asks for %q, %v", issuer, subjectOf(t, token), err)
 	}
-	until(t, "the order is taken in", func() bool {
+	program.Until(t, "the order is taken in", func() bool {
 		_, err := s.ask(t, "svc.order.get", p.session.AccessToken, fmt.Sprintf(`{"id":%q}`, o))
 		return err == nil
 	})
@@ -87,8 +88,8 @@ func TestWhoAsksTheUserService(t *testing.T) {
 	}
 
 	// The gateway asks as nobody for nobody: a request without a token is not its own.
-	if a := s.do(t, http.MethodGet, "/v1/users/"+p.ID, "", ""); a.status != http.StatusUnauthorized {
-		t.Errorf("%d %s", a.status, a.body)
+	if a := s.do(t, http.MethodGet, "/v1/users/"+p.ID, "", ""); a.Status != http.StatusUnauthorized {
+		t.Errorf("%d %s", a.Status, a.Body)
 	}
 	if m, err := calls.NextMsg(100 * time.Millisecond); err == nil && m.Header.Get(endpoint.HeaderAuthorization) != "" {
 		t.Error("the gateway asks for nobody with a token")
@@ -116,8 +117,8 @@ func TestEventsFromOutside(t *testing.T) {
 		{"an admin", s.admin(t).AccessToken, http.StatusAccepted},
 		{"a tampered token", tampered(operator.session.AccessToken), http.StatusUnauthorized},
 	} {
-		if a := s.do(t, http.MethodPost, "/v1/events", c.token, body(), "Content-Type", "application/cloudevents+json"); a.status != c.status {
-			t.Errorf("%s: %d %s", c.who, a.status, a.body)
+		if a := s.do(t, http.MethodPost, "/v1/events", c.token, body(), "Content-Type", "application/cloudevents+json"); a.Status != c.status {
+			t.Errorf("%s: %d %s", c.who, a.Status, a.Body)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go/micro"
+
+	"sluice/test/program"
 )
 
 // served is one endpoint as the running service shows it.
@@ -15,18 +17,18 @@ type served struct{ subject, auth, method, path string }
 // services have answered.
 func (s *system) endpoints(t testing.TB) map[string]served {
 	t.Helper()
-	inbox := s.nc.NewInbox()
-	answers, err := s.nc.SubscribeSync(inbox)
+	inbox := s.NC.NewInbox()
+	answers, err := s.NC.SubscribeSync(inbox)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = answers.Unsubscribe() }()
-	if err := s.nc.PublishRequest("$SRV.INFO", inbox, nil); err != nil {
+	if err := s.NC.PublishRequest("$SRV.INFO", inbox, nil); err != nil {
 		t.Fatal(err)
 	}
 	found, services := make(map[string]served), make(map[string]bool)
 	for len(services) < 6 {
-		m, err := answers.NextMsg(patience)
+		m, err := answers.NextMsg(program.Patience)
 		if err != nil {
 			t.Fatalf("%v have answered, then: %v", services, err)
 		}

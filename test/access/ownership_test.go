@@ -16,6 +16,7 @@ import (
 	"sluice/pkg/event"
 	"sluice/services/order/orderapi"
 	"sluice/services/user/userapi"
+	"sluice/test/program"
 )
 
 // TestThePastOfAnOrderIsItsCustomers too.
@@ -36,8 +37,8 @@ func TestThePastOfAnOrderIsItsCustomers(t *testing.T) {
 		}
 	}
 	for _, query := range []string{"", "?version=1", "?at=" + url.QueryEscape(now)} {
-		if a := s.do(t, http.MethodGet, "/v1/orders/"+id+query, eve.session.AccessToken, ""); a.status != http.StatusNotFound || strings.Contains(a.body, ada.customer.ID) {
-			t.Errorf("%s: %d %s", query, a.status, a.body)
+		if a := s.do(t, http.MethodGet, "/v1/orders/"+id+query, eve.session.AccessToken, ""); a.Status != http.StatusNotFound || strings.Contains(a.Body, ada.customer.ID) {
+			t.Errorf("%s: %d %s", query, a.Status, a.Body)
 		}
 	}
 }
@@ -52,18 +53,18 @@ func TestNobodyLearnsThatAnOrderIsThere(t *testing.T) {
 	for _, header := range [][]string{{}, {"If-Match", `"7"`}, {"If-Match", `"1"`}, {"Idempotency-Key", "one"}, {"Sluice-Position", "ORDERS=1"}} {
 		theirs := s.do(t, http.MethodPost, path(ada.order.ID), eve.session.AccessToken, "{}", header...)
 		nobodys := s.do(t, http.MethodPost, path(event.NewID()), eve.session.AccessToken, "{}", header...)
-		if theirs.status != http.StatusNotFound || nobodys.status != http.StatusNotFound {
-			t.Errorf("%v: %d %s, of none %d %s", header, theirs.status, theirs.body, nobodys.status, nobodys.body)
+		if theirs.Status != http.StatusNotFound || nobodys.Status != http.StatusNotFound {
+			t.Errorf("%v: %d %s, of none %d %s", header, theirs.Status, theirs.Body, nobodys.Status, nobodys.Body)
 		}
 	}
 	// What ada did under a key is nothing to eve.
 	key := []string{"Idempotency-Key", "two"}
-	if a := s.do(t, http.MethodPost, path(ada.order.ID), ada.customer.session.AccessToken, "{}", key...); a.status != http.StatusOK {
-		t.Fatalf("ada: %d %s", a.status, a.body)
+	if a := s.do(t, http.MethodPost, path(ada.order.ID), ada.customer.session.AccessToken, "{}", key...); a.Status != http.StatusOK {
+		t.Fatalf("ada: %d %s", a.Status, a.Body)
 	}
 	for _, token := range []string{eve.session.AccessToken, ""} {
-		if a := s.do(t, http.MethodPost, path(ada.order.ID), token, "{}", key...); a.status == http.StatusOK || strings.Contains(a.body, ada.customer.ID) {
-			t.Errorf("with ada's key: %d %s", a.status, a.body)
+		if a := s.do(t, http.MethodPost, path(ada.order.ID), token, "{}", key...); a.Status == http.StatusOK || strings.Contains(a.Body, ada.customer.ID) {
+			t.Errorf("with ada's key: %d %s", a.Status, a.Body)
 		}
 	}
 }
@@ -79,7 +80,7 @@ func TestPagesEndAtTheirOwner(t *testing.T) {
 		s.order(t, eve)
 	}
 	var page orderapi.ListResponse
-	until(t, "ada's orders are listed", func() bool {
+	program.Until(t, "ada's orders are listed", func() bool {
 		page = must[orderapi.ListResponse](t, s, "svc.order.list", ada.session.AccessToken, fmt.Sprintf(`{"user_id":%q,"limit":1}`, ada.ID))
 		return page.Next != "" && page.Items[0].ID == last.ID
 	})
@@ -128,10 +129,10 @@ func TestABareNameIsNobody(t *testing.T) {
 	s := start(t, nil)
 	ada := s.scene(t)
 	for _, header := range []string{"Sluice-User-Id", "X-User-Id", "Ce-Userid", "Sluice-Roles", "Sluice-Service"} {
-		if a := s.do(t, http.MethodGet, "/v1/orders/"+ada.order.ID, "", "", header, ada.customer.ID); a.status != http.StatusUnauthorized {
-			t.Errorf("%s over HTTP: %d %s", header, a.status, a.body)
+		if a := s.do(t, http.MethodGet, "/v1/orders/"+ada.order.ID, "", "", header, ada.customer.ID); a.Status != http.StatusUnauthorized {
+			t.Errorf("%s over HTTP: %d %s", header, a.Status, a.Body)
 		}
-		_, err := endpoint.NewCaller(s.nc, endpoint.CallerConfig{}).Request(t.Context(), "svc.order.get",
+		_, err := endpoint.NewCaller(s.NC, endpoint.CallerConfig{}).Request(t.Context(), "svc.order.get",
 			map[string][]string{header: {ada.customer.ID}}, fmt.Appendf(nil, `{"id":%q}`, ada.order.ID))
 		if codeOf(err) != endpoint.CodeUnauthenticated {
 			t.Errorf("%s over NATS: %v", header, err)
@@ -170,7 +171,7 @@ func TestOperatorsAndAdminsAreMadeByAdmins(t *testing.T) {
 	if err := grant(p.session.AccessToken, p.ID, `["admin"]`); codeOf(err) != endpoint.CodeForbidden {
 		t.Errorf("an operator makes herself admin: %v", err)
 	}
-	until(t, "she is shown as operator", func() bool {
+	program.Until(t, "she is shown as operator", func() bool {
 		u := must[userapi.User](t, s, "svc.user.get", p.session.AccessToken, fmt.Sprintf(`{"id":%q}`, p.ID))
 		return len(u.Roles) == 1 && u.Roles[0] == auth.Operator
 	})

@@ -21,6 +21,7 @@ import (
 	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
 	"sluice/services/user/userapi"
+	"sluice/test/program"
 )
 
 // secret is something that nobody may find afterwards.
@@ -70,22 +71,22 @@ func TestSecretsAreNowhere(t *testing.T) { //nolint:paralleltest // a process ex
 	must[userapi.User](t, s, "svc.user.update", next.AccessToken, fmt.Sprintf(`{"id":%q,"email":"new-%s"}`, p.ID, p.Email))
 	gone := s.newcomer(t)
 	must[userapi.EraseResponse](t, s, "svc.user.erase", gone.session.AccessToken, fmt.Sprintf(`{"id":%q}`, gone.ID))
-	until(t, "spans, metrics and log lines were exported", func() bool {
+	program.Until(t, "spans, metrics and log lines were exported", func() bool {
 		return collected.count("/v1/traces") > 0 && collected.count("/v1/metrics") > 0 && collected.count("/v1/logs") > 0 &&
 			collected.has([]byte("svc.user.login"))
 	})
 	written := s.stored(t)
-	s.stop(t)
+	s.Stop(t)
 
-	if !strings.Contains(s.log.String(), `"level":"DEBUG"`) || !strings.Contains(s.log.String(), o.ID[:8]) && !strings.Contains(s.log.String(), "svc.order.create") {
+	if !strings.Contains(s.Stderr.String(), `"level":"DEBUG"`) || !strings.Contains(s.Stderr.String(), o.ID[:8]) && !strings.Contains(s.Stderr.String(), "svc.order.create") {
 		t.Error("the log is not that of a program that tells everything")
 	}
 	for _, one := range found {
 		for _, form := range one.forms() {
-			if bytes.Contains([]byte(s.log.String()), form) {
-				t.Errorf("the log has %s: %s", one.what, around(s.log.String(), string(form)))
+			if bytes.Contains([]byte(s.Stderr.String()), form) {
+				t.Errorf("the log has %s: %s", one.what, around(s.Stderr.String(), string(form)))
 			}
-			if strings.Contains(s.stdout.String(), string(form)) {
+			if strings.Contains(s.Stdout.String(), string(form)) {
 				t.Errorf("the output has %s", one.what)
 			}
 			if collected.has(form) {
@@ -99,8 +100,8 @@ func TestSecretsAreNowhere(t *testing.T) { //nolint:paralleltest // a process ex
 		}
 	}
 	s.lookIntoFiles(t, found, p.Email)
-	if strings.Contains(s.log.String(), p.Email) || collected.has([]byte(p.Email)) {
-		t.Errorf("log or telemetry have an e-mail address: %s", around(s.log.String(), p.Email))
+	if strings.Contains(s.Stderr.String(), p.Email) || collected.has([]byte(p.Email)) {
+		t.Errorf("log or telemetry have an e-mail address: %s", around(s.Stderr.String(), p.Email))
 	}
 	for where, content := range written {
 		keeps := slices.ContainsFunc([]string{"USERS ", "KV_users ", "KV_notification-users "}, func(prefix string) bool { return strings.HasPrefix(where, prefix) })
@@ -114,18 +115,18 @@ func TestSecretsAreNowhere(t *testing.T) { //nolint:paralleltest // a process ex
 func TestAPasswordThatIsPrintedIsPrintedOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t, map[string]string{"SLUICE_ADMIN_PASSWORD": ""})
-	name, made, ok := strings.Cut(s.announced(t, "Admin"), " / ")
+	name, made, ok := strings.Cut(s.Said(t, "Admin"), " / ")
 	if !ok || name != "admin" || len(made) < 20 {
-		t.Fatalf("it prints %q", s.announced(t, "Admin"))
+		t.Fatalf("it prints %q", s.Said(t, "Admin"))
 	}
 	session := s.login(t, name, made)
 	must[userapi.ListResponse](t, s, "svc.user.list", session.AccessToken, `{}`)
 	written := s.stored(t)
-	s.stop(t)
+	s.Stop(t)
 	found := append(secretsOf("the admin", session), secret{"the password", made})
 	for _, one := range found {
 		for _, form := range one.forms() {
-			if strings.Contains(s.log.String(), string(form)) || collected.has(form) {
+			if strings.Contains(s.Stderr.String(), string(form)) || collected.has(form) {
 				t.Errorf("log or telemetry have %s", one.what)
 			}
 			for where, content := range written {
@@ -186,10 +187,10 @@ func (s *system) sayEverywhere(t *testing.T, word, user, order string) {
 	for _, body := range []string{`{"type":"user.created","data":` + quoted + `}`, word} {
 		s.do(t, http.MethodPost, "/v1/events", word, body, "Content-Type", "application/cloudevents+json")
 	}
-	reply, err := s.nc.RequestMsg(&nats.Msg{Subject: "svc.user.get", Data: []byte(`{"id":"x"}`), Header: nats.Header{
+	reply, err := s.NC.RequestMsg(&nats.Msg{Subject: "svc.user.get", Data: []byte(`{"id":"x"}`), Header: nats.Header{
 		endpoint.HeaderAuthorization: {"Bearer " + word, word}, endpoint.HeaderIdempotencyKey: {word}, endpoint.HeaderTimeout: {word},
 		endpoint.HeaderPosition: {word}, "traceparent": {word}, "authorization": {"Bearer " + word},
-	}}, patience)
+	}}, program.Patience)
 	if err != nil || bytes.Contains(reply.Data, []byte(word)) {
 		t.Errorf("it answers %s, %v", reply.Data, err)
 	}
@@ -208,9 +209,9 @@ func (s *system) mustNotTell(t *testing.T, subject string, err error, word strin
 func (s *system) stored(t *testing.T) map[string][]byte {
 	t.Helper()
 	all := make(map[string][]byte)
-	names := s.js.StreamNames(t.Context())
+	names := s.JS.StreamNames(t.Context())
 	for name := range names.Name() {
-		stream, err := s.js.Stream(t.Context(), name)
+		stream, err := s.JS.Stream(t.Context(), name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -238,7 +239,7 @@ func (s *system) stored(t *testing.T) map[string][]byte {
 func (s *system) lookIntoFiles(t *testing.T, found []secret, address string) {
 	t.Helper()
 	files := 0
-	err := filepath.WalkDir(s.data, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(s.Data, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}

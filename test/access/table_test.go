@@ -148,7 +148,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		}
 	}
 	forged := s.forger(t)
-	own := auth.NewServiceTokens(s.js, "tester")
+	own := auth.NewServiceTokens(s.JS, "tester")
 	serviceToken, err := own.Token(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -208,10 +208,10 @@ func (s *system) each(t *testing.T, e served, r row, shared scene, token func(sc
 	c = about()
 	path, body := overHTTP(t, e, r.ask(c))
 	a := s.do(t, e.method, path, token(c), body)
-	if want == ok && a.status/100 != 2 || want != ok && a.status != want.Status() {
-		t.Errorf("%s over HTTP: %s %s: %d %s, want %q", who, e.method, path, a.status, a.body, want)
+	if want == ok && a.Status/100 != 2 || want != ok && a.Status != want.Status() {
+		t.Errorf("%s over HTTP: %s %s: %d %s, want %q", who, e.method, path, a.Status, a.Body, want)
 	}
-	if want == login && a.header.Get("WWW-Authenticate") == "" {
+	if want == login && a.Header.Get("WWW-Authenticate") == "" {
 		t.Errorf("%s %s: 401 without WWW-Authenticate", e.method, path)
 	}
 }

@@ -28,7 +28,7 @@ func (s *system) forger(t testing.TB) forger {
 		t.Fatal(err)
 	}
 	f := forger{id: "user.f0f0", private: private}
-	keys, err := s.js.KeyValue(t.Context(), streams.BucketKeys)
+	keys, err := s.JS.KeyValue(t.Context(), streams.BucketKeys)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,12 @@
 package program
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -44,11 +45,13 @@ type System struct {
 }
 
 // Start runs every service until the test ends. env is the whole environment, but for the
-// password of the user admin; the log is JSON.
+// password of the user admin unless it is there too; empty, the program makes one up. The
+// log is JSON.
 func Start(t *testing.T, env map[string]string) *System {
 	t.Helper()
 	s := &System{Run: newRun(), Data: filepath.Join(t.TempDir(), "data")}
-	defaults := map[string]string{adminPassword: AdminPassword}
+	all := map[string]string{adminPassword: AdminPassword}
+	maps.Copy(all, env)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	go func() {
 		defer close(s.exited)
@@ -57,7 +60,7 @@ func Start(t *testing.T, env map[string]string) *System {
 			Endpoints: slices.Concat(userapi.Routes, orderapi.Routes, notificationapi.Routes, deadletterapi.Routes, registryapi.Routes),
 			Services:  []app.Service{user.Service, order.Service, notification.Service, deadletter.Service, registry.Service, gateway.Service},
 			Stdout:    s.Stdout, Stderr: s.Stderr,
-			Getenv: func(key string) string { return cmp.Or(env[key], defaults[key]) },
+			Getenv: func(key string) string { return all[key] },
 			Args:   append([]string{"--data", s.Data, "--log-format", "json"}, loopback...),
 		})
 	}()
@@ -75,7 +78,11 @@ func Start(t *testing.T, env map[string]string) *System {
 
 	s.awaitReady(t)
 	s.NATS = s.Said(t, "NATS")
-	s.Client = Client{URL: s.Said(t, "HTTP")}.SignIn(t, "admin", AdminPassword)
+	password := all[adminPassword]
+	if password == "" {
+		_, password, _ = strings.Cut(s.Said(t, "Admin"), " / ")
+	}
+	s.Client = Client{URL: s.Said(t, "HTTP")}.SignIn(t, "admin", password)
 	// Some tests publish headers that the client cannot read when they come back.
 	s.NC = natstest.Dial(t, s.NATS, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	s.JS = natstest.JetStream(t, s.NC)
