@@ -42,6 +42,6 @@ func main() {
 
 // setUp brings the streams, buckets and consumers of the services that start into
 // being, or verifies them.
-func setUp(ctx context.Context, js jetstream.JetStream, log *slog.Logger, services []string) error {
-	return streams.Reconcile(ctx, js, log, services...)
+func setUp(ctx context.Context, js jetstream.JetStream, log *slog.Logger, what app.Setup) error {
+	return streams.Reconcile(ctx, js, log, what.Replicas, what.Services...)
 }

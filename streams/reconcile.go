@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -45,14 +46,27 @@ func (e *RefusedError) Error() string {
 	return b.String()
 }
 
-// Reconcile loads the owners' files and sees to it that the server has what they say:
-// see [Set.Reconcile].
-func Reconcile(ctx context.Context, js jetstream.JetStream, log *slog.Logger, owners ...string) error {
+// Reconcile loads the owners' files and sees to it that the server has what they say,
+// with at least so many replicas of each stream: see [Set.Reconcile].
+func Reconcile(ctx context.Context, js jetstream.JetStream, log *slog.Logger, replicas int, owners ...string) error {
 	set, err := Load(owners...)
 	if err != nil {
 		return err
 	}
-	return set.Reconcile(ctx, js, log)
+	return set.Replicated(replicas).Reconcile(ctx, js, log)
+}
+
+// Replicated returns the set with so many replicas of each stream, and with that of its
+// consumers; the files say 1, and more need a cluster. A stream that has more keeps them.
+func (s Set) Replicated(replicas int) Set {
+	more := func(configs []jetstream.StreamConfig) []jetstream.StreamConfig {
+		configs = slices.Clone(configs)
+		for i := range configs {
+			configs[i].Replicas = max(configs[i].Replicas, replicas)
+		}
+		return configs
+	}
+	return Set{Streams: more(s.Streams), Foreign: more(s.Foreign), Consumers: s.Consumers}
 }
 
 // raceAttempts bounds how often Reconcile looks again when another process has

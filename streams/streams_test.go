@@ -231,7 +231,7 @@ func TestServicesStartingTogether(t *testing.T) {
 	for range cap(errs) {
 		js := srv.JetStream(t)
 		go func() {
-			errs <- streams.Reconcile(context.WithoutCancel(t.Context()), js, slog.New(slog.DiscardHandler), owners...)
+			errs <- streams.Reconcile(context.WithoutCancel(t.Context()), js, slog.New(slog.DiscardHandler), 1, owners...)
 		}()
 	}
 	for range cap(errs) {

@@ -57,7 +57,7 @@ type Program struct {
 
 	// Setup prepares NATS for the services that are about to start, on a connection
 	// of its own; nil does nothing.
-	Setup func(ctx context.Context, js jetstream.JetStream, log *slog.Logger, services []string) error
+	Setup func(ctx context.Context, js jetstream.JetStream, log *slog.Logger, what Setup) error
 
 	// Groups are the groups of handlers that the configuration may change: see
 	// [Env.Group].
@@ -73,6 +73,12 @@ type Program struct {
 	Args           []string // without the command's name; nil means os.Args[1:]
 	Getenv         func(string) string
 	Environ        []string // NAME=value, for settings; nil means os.Environ(), unless Getenv is set
+}
+
+// Setup is what NATS is prepared for.
+type Setup struct {
+	Services []string // that will run
+	Replicas int      // of each stream and bucket that is created; 1 where there is no cluster
 }
 
 // Service is one service by name. Run returns when ctx is done and its parts are
@@ -104,7 +110,7 @@ func Main(ctx context.Context, p Program) int {
 		return 0
 	}
 	if err == nil {
-		err = p.run(ctx, o, began)
+		err = o.command.do(ctx, p, o, began)
 	}
 	if err != nil {
 		fmt.Fprintf(p.Stderr, "%s: %s\n", p.Name, oneLine(err))
@@ -162,9 +168,18 @@ func (p Program) run(ctx context.Context, o options, began time.Time) (err error
 		dialer.server = srv.server
 	}
 	defer dialer.closeAll()
+	s := newSupervisor(p, o, dialer, log)
+	if o.ops != "" {
+		listening, failed := listenOps(ctx, o.ops, s, log)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, listening.stop()) }()
+		s.announce("Ops", listening.url())
+	}
 
 	selected := slices.DeleteFunc(slices.Clone(p.Services), func(s Service) bool { return !slices.Contains(o.services, s.Name) })
-	if err := p.setUp(ctx, dialer, log, o.services); err != nil {
+	if err := p.setUp(ctx, dialer, log, o.setup()); err != nil {
 		return unlessTold(ctx, err)
 	}
 	if o.embeds() { // with a server elsewhere it may not be ours to look at
@@ -174,7 +189,6 @@ func (p Program) run(ctx context.Context, o options, began time.Time) (err error
 		}
 		defer func() { err = errors.Join(err, observer.Stop(context.WithoutCancel(ctx))) }()
 	}
-	s := newSupervisor(p, o, dialer, log)
 	defer func() { err = errors.Join(err, s.stop()) }()
 	for _, service := range selected {
 		err := s.start(telemetry.WithService(ctx, service.Name), service)
@@ -227,7 +241,7 @@ func observe(ctx context.Context, d *dialer, log *slog.Logger) (*telemetry.JetSt
 // setUpTimeout bounds the preparation of NATS: some dozens of small requests.
 const setUpTimeout = 30 * time.Second
 
-func (p Program) setUp(ctx context.Context, d *dialer, log *slog.Logger, services []string) error {
+func (p Program) setUp(ctx context.Context, d *dialer, log *slog.Logger, what Setup) error {
 	nc, err := d.dial(p.Name, "setup")
 	if err != nil {
 		return err
@@ -242,7 +256,7 @@ func (p Program) setUp(ctx context.Context, d *dialer, log *slog.Logger, service
 	}
 	ctx, cancel := context.WithTimeout(ctx, setUpTimeout)
 	defer cancel()
-	err = p.Setup(ctx, js, log, services)
+	err = p.Setup(ctx, js, log, what)
 	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, nats.ErrNoResponders) {
 		return fmt.Errorf("JetStream is not enabled on %s, or not for this account", d.address())
 	}

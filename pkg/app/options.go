@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,7 +17,10 @@ import (
 var errHelp = errors.New("help")
 
 type options struct {
+	command     command
 	http, nats  string // host:port
+	ops         string // host:port; empty: nothing listens there
+	replicas    int
 	dataDir     string
 	syncAlways  bool
 	sync        time.Duration // when not always; 0 is the server's default
@@ -27,6 +31,11 @@ type options struct {
 	services    []string // in the program's order
 	settings    settings
 }
+
+// mostReplicas is what NATS allows.
+const mostReplicas = 5
+
+func (o *options) setup() Setup { return Setup{Services: o.services, Replicas: o.replicas} }
 
 // embeds tells whether the process runs its own NATS server.
 func (o *options) embeds() bool { return o.natsURL == "" && o.natsCreds == "" && o.natsContext == "" }
@@ -45,6 +54,8 @@ func parseOptions(p Program) (options, error) {
 	flags.StringVar(&o.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
 	flags.StringVar(&o.natsContext, "context", "", "`name` of the nats CLI context to connect with, instead of embedding a server")
 
+	flags.StringVar(&o.ops, "ops", "", "`address` of /healthz, /readyz and /metrics of this process; nobody is asked for a token there")
+	flags.IntVar(&o.replicas, "replicas", 1, "`number` of copies of each stream that is created: 3 on a cluster")
 	flags.StringVar(&file, "config", "", "configuration `file`; else $SLUICE_CONFIG, else ./sluice.tsk if it is there")
 
 	names, err := parseInterspersed(flags, p.Args)
@@ -54,6 +65,7 @@ func parseOptions(p Program) (options, error) {
 	if err != nil {
 		return options{}, err
 	}
+	o.command, names = commandOf(names)
 	o.natsURL, o.natsCreds = p.Getenv("NATS_URL"), p.Getenv("NATS_CREDS")
 	if err := errors.Join(o.setSync(sync), o.check()); err != nil {
 		return options{}, err
@@ -96,10 +108,13 @@ func (o *options) check() error {
 	if o.logFormat != "text" && o.logFormat != "json" {
 		return fmt.Errorf("--log-format %q is neither text nor json", o.logFormat)
 	}
+	if o.replicas < 1 || o.replicas > mostReplicas {
+		return fmt.Errorf("--replicas %d is not from 1 to %d", o.replicas, mostReplicas)
+	}
 	if o.dataDir == "" {
 		return errors.New("--data is empty")
 	}
-	for _, a := range []struct{ flag, value string }{{"--http", o.http}, {"--nats", o.nats}} {
+	for _, a := range []struct{ flag, value string }{{"--http", o.http}, {"--nats", o.nats}, {"--ops", cmp.Or(o.ops, o.http)}} {
 		if _, _, err := splitAddress(a.value); err != nil {
 			return fmt.Errorf("%s %q is not an address such as 127.0.0.1:8080", a.flag, a.value)
 		}
@@ -135,8 +150,9 @@ func chooseServices(known []Service, names []string) ([]string, error) {
 
 func printUsage(p Program, flags *flag.FlagSet) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "usage: %s [flags] [service ...]\n\n", p.Name)
-	b.WriteString("Starts the services named, or all of them:")
+	fmt.Fprintf(&b, "usage: %s [command] [flags] [service ...]\n\n", p.Name)
+	b.WriteString(commandUsage)
+	b.WriteString("Without a command it starts the services named, or all of them:")
 	for _, s := range p.Services {
 		b.WriteString(" " + s.Name)
 	}

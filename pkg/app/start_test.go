@@ -76,8 +76,8 @@ func TestSetupSeesTheChosenServicesOnly(t *testing.T) {
 	j := &journal{}
 	program := app.Program{
 		Services: []app.Service{serviceOf("a", &part{name: "a", journal: j}), serviceOf("b", &part{name: "b", journal: j}), serviceOf("c", &part{name: "c", journal: j})},
-		Setup: func(ctx context.Context, js jetstream.JetStream, _ *slog.Logger, services []string) error {
-			got <- strings.Join(services, " ")
+		Setup: func(ctx context.Context, js jetstream.JetStream, _ *slog.Logger, what app.Setup) error {
+			got <- strings.Join(what.Services, " ")
 			_, err := js.AccountInfo(ctx)
 			return err
 		},
@@ -166,7 +166,7 @@ func TestBadStarts(t *testing.T) {
 
 	for name, row := range map[string]struct {
 		service app.Service
-		setup   func(context.Context, jetstream.JetStream, *slog.Logger, []string) error
+		setup   func(context.Context, jetstream.JetStream, *slog.Logger, app.Setup) error
 		env     map[string]string
 		args    []string
 		want    string
@@ -187,7 +187,7 @@ func TestBadStarts(t *testing.T) {
 		"bad HTTP address":      {args: []string{"--http", "8080"}, want: `--http "8080" is not an address`},
 		"bad NATS address":      {args: []string{"--nats", "localhost:nats"}, want: `--nats "localhost:nats" is not an address`},
 		"empty data folder":     {args: []string{"--data", ""}, want: "--data is empty"},
-		"setup fails": {setup: func(context.Context, jetstream.JetStream, *slog.Logger, []string) error {
+		"setup fails": {setup: func(context.Context, jetstream.JetStream, *slog.Logger, app.Setup) error {
 			return errors.Join(errBroken, errors.New("in two ways"))
 		}, want: "broken on purpose; in two ways"},
 		"service fails":       {service: broken, want: "order: broken on purpose"},
@@ -264,7 +264,7 @@ func TestNATSWithoutJetStream(t *testing.T) {
 	if !srv.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server did not get ready")
 	}
-	program := app.Program{Services: []app.Service{idle}, Setup: func(ctx context.Context, js jetstream.JetStream, _ *slog.Logger, _ []string) error {
+	program := app.Program{Services: []app.Service{idle}, Setup: func(ctx context.Context, js jetstream.JetStream, _ *slog.Logger, _ app.Setup) error {
 		_, err := js.Stream(ctx, "ORDERS")
 		return err
 	}}

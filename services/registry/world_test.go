@@ -38,7 +38,7 @@ type replica struct {
 func newServer(t *testing.T) *natstest.Server {
 	t.Helper()
 	srv := natstest.Start(t)
-	if err := streams.Reconcile(t.Context(), srv.JetStream(t), slog.New(slog.DiscardHandler), "registry"); err != nil {
+	if err := streams.Reconcile(t.Context(), srv.JetStream(t), slog.New(slog.DiscardHandler), 1, "registry"); err != nil {
 		t.Fatal(err)
 	}
 	return srv

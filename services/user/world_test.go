@@ -31,7 +31,7 @@ func newWorld(t *testing.T) world {
 	t.Helper()
 	srv := natstest.Start(t)
 	w := world{srv: srv, js: srv.JetStream(t)}
-	if err := streams.Reconcile(t.Context(), w.js, slog.New(slog.DiscardHandler), "user"); err != nil {
+	if err := streams.Reconcile(t.Context(), w.js, slog.New(slog.DiscardHandler), 1, "user"); err != nil {
 		t.Fatal(err)
 	}
 	w.verifier = auth.NewVerifier(w.js, auth.Config{})

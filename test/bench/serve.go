@@ -42,8 +42,8 @@ var modes = map[string]func(argument string) app.Program{
 				return ""
 			},
 			Services: []app.Service{user.Service, order.Service, plainService, gateway.Service},
-			Setup: func(ctx context.Context, js jetstream.JetStream, log *slog.Logger, services []string) error {
-				return streams.Reconcile(ctx, js, log, services...)
+			Setup: func(ctx context.Context, js jetstream.JetStream, log *slog.Logger, what app.Setup) error {
+				return streams.Reconcile(ctx, js, log, what.Replicas, what.Services...)
 			},
 		}
 	},

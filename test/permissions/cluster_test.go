@@ -56,7 +56,7 @@ func startSecured(t *testing.T) secured {
 	}
 	s := secured{dir: dir, url: "tls://" + srv.Addr().String()}
 	js := natstest.JetStream(t, s.connect(t, "admin"))
-	if err := streams.Reconcile(t.Context(), js, slog.New(slog.DiscardHandler), "user", "order", "notification", "registry"); err != nil {
+	if err := streams.Reconcile(t.Context(), js, slog.New(slog.DiscardHandler), 1, "user", "order", "notification", "registry"); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -108,6 +108,6 @@ func (s *System) Ask(t testing.TB, subject string, body []byte) *nats.Msg {
 	return reply
 }
 
-func setUp(ctx context.Context, js jetstream.JetStream, log *slog.Logger, services []string) error {
-	return streams.Reconcile(ctx, js, log, services...)
+func setUp(ctx context.Context, js jetstream.JetStream, log *slog.Logger, what app.Setup) error {
+	return streams.Reconcile(ctx, js, log, what.Replicas, what.Services...)
 }
