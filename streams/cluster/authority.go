@@ -36,12 +36,12 @@ func newAuthority(now time.Time) (signed, error) {
 	}, nil)
 }
 
-// sign makes the certificate of a node, with which it is known to clients and to the
-// other nodes, and asks these in turn.
-func (a signed) sign(node string, now time.Time) (signed, error) {
+// sign makes the certificate of a node, with which it is known to clients and, as route, to
+// the other nodes, and asks these in turn.
+func (a signed) sign(node, route string, now time.Time) (signed, error) {
 	return certify(&x509.Certificate{
 		Subject:  pkix.Name{CommonName: node},
-		DNSNames: []string{node, "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		DNSNames: []string{node, route, "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		NotAfter: now.Add(nodeLife), NotBefore: now.Add(-clockSkew),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, &a)

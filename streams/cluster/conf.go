@@ -92,10 +92,12 @@ func list(subjects []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// nodeConf is the configuration of one node.
-func nodeConf(s settings, node string) []byte {
+// nodeConf is the configuration of the node with an index. Clients and other nodes are
+// told names, since those are what its certificate is for.
+func nodeConf(s settings, index int) []byte {
+	node := s.nodes[index]
 	var routes []string
-	for _, other := range s.nodes {
+	for _, other := range s.routes {
 		routes = append(routes, "tls://"+other+":6222")
 	}
 	place := s.place(node)
@@ -107,6 +109,7 @@ func nodeConf(s settings, node string) []byte {
 	fmt.Fprintf(&b, `# Made by streams/cluster.
 server_name: %q
 listen: "0.0.0.0:4222"
+client_advertise: "%s:4222"
 http: "0.0.0.0:8222"        # /healthz for whoever runs it; publish it to nobody
 max_payload: 1MB
 lame_duck_duration: "30s"
@@ -115,13 +118,13 @@ lame_duck_grace_period: "5s"
 # When an acknowledged message reaches the disk. With always it survives a power cut of
 # all nodes at once, as when they share a host; each write then waits for the disk. With a time such as 2m
 # it survives the loss of a minority of the nodes at any moment.
-jetstream: { store_dir: %q, sync_interval: %q }
+jetstream: { store_dir: %q, sync_interval: %q, max_memory_store: 256MB }
 
 tls: %s
-`, node, s.store, s.sync, tls(""))
+`, node, node, s.store, s.sync, tls(""))
 	if len(s.nodes) > 1 {
-		fmt.Fprintf(&b, "cluster: { name: sluice, listen: \"0.0.0.0:6222\", routes: %s, tls: %s }\n",
-			list(routes), tls(", verify: true"))
+		fmt.Fprintf(&b, "cluster: { name: sluice, listen: \"0.0.0.0:6222\", advertise: \"%s:6222\", routes: %s, tls: %s }\n",
+			s.routes[index], list(routes), tls(", verify: true"))
 	}
 	b.WriteString("\ninclude accounts.conf\n")
 	return b.Bytes()

@@ -17,6 +17,9 @@
 // may publish to the intakes, watch live copies and call endpoints, and system, for the
 // server's own account.
 //
+// In containers, -mount says where each of them finds its own folder, and -stores gives the
+// nodes, which are not root, the volumes for their streams.
+//
 // A folder that has keys already is not touched: they are not replaced by accident.
 package main
 
@@ -45,11 +48,14 @@ func run(args []string, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	flags.StringVar(&s.dir, "dir", "cluster", "where to write")
 	flags.BoolVar(&s.keep, "keep", false, "when there are keys already, leave them alone and succeed")
-	nodes := flags.String("nodes", "nats-1,nats-2,nats-3", "host names of the nodes, as they and their clients know them")
+	nodes := flags.String("nodes", "nats-1,nats-2,nats-3", "host names of the nodes, as their clients know them")
+	routes := flags.String("routes", "", "host names of the nodes as they know each other, where they have a network of their own; default: the same")
 	services := flags.String("services", "user,order,notification,deadletter,registry,gateway", "the services that connect")
 	flags.StringVar(&s.sync, "sync", "always", "when a node syncs what it acknowledged to disk: always, or a time such as 2m")
 	flags.StringVar(&s.mount, "mount", "", "where each node and each client finds its own folder, as in a container; default: where it is written")
 	flags.StringVar(&s.store, "store", "/data", "where each node keeps its streams")
+	flags.StringVar(&s.stores, "stores", "", "a folder with one folder for the streams of each node, made and given to -owner; default: none")
+	flags.IntVar(&s.owner, "owner", -1, "the id of the user and the group of a node's process, for -stores")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -57,5 +63,9 @@ func run(args []string, stderr io.Writer) error {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	s.nodes, s.services = strings.Split(*nodes, ","), strings.Split(*services, ",")
+	s.routes = s.nodes
+	if *routes != "" {
+		s.routes = strings.Split(*routes, ",")
+	}
 	return write(s)
 }

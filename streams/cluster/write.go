@@ -19,18 +19,27 @@ import (
 type settings struct {
 	dir             string
 	nodes, services []string
+	routes          []string // the nodes, as they know each other
 	sync            string
 	keep            bool // what is there already
 	mount, store    string
+	stores          string // of all nodes; empty: somebody else sees to them
+	owner           int
 }
 
 var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 func (s settings) check() error {
 	if len(s.nodes) == 0 || len(s.services) == 0 {
-		return fmt.Errorf("a cluster has nodes and services")
+		return errors.New("a cluster has nodes and services")
 	}
-	for _, name := range slices.Concat(s.nodes, s.services) {
+	if len(s.routes) != len(s.nodes) {
+		return fmt.Errorf("there are %d nodes, and %d names for routes to them", len(s.nodes), len(s.routes))
+	}
+	if (s.stores == "") != (s.owner < 0) {
+		return errors.New("stores and owner are set both or neither")
+	}
+	for _, name := range slices.Concat(s.nodes, s.routes, s.services) {
 		if !namePattern.MatchString(name) {
 			return fmt.Errorf("name %q is not 1 to 63 of [a-z0-9-]", name)
 		}
@@ -60,6 +69,9 @@ func write(s settings) (err error) {
 	if s.dir, err = filepath.Abs(s.dir); err != nil {
 		return fmt.Errorf("find the folder: %w", err)
 	}
+	if err := s.giveStores(); err != nil {
+		return err
+	}
 	switch _, err := os.Stat(filepath.Join(s.dir, mark)); {
 	case err == nil && s.keep:
 		return nil
@@ -79,8 +91,8 @@ func write(s settings) (err error) {
 	w := writer{dir: s.dir}
 	w.put("authority/ca.key", authority.keyPEM, 0o600)
 	accounts := accountsConf(users)
-	for _, node := range s.nodes {
-		leaf, err := authority.sign(node, time.Now())
+	for i, node := range s.nodes {
+		leaf, err := authority.sign(node, s.routes[i], time.Now())
 		if err != nil {
 			return err
 		}
@@ -88,7 +100,7 @@ func write(s settings) (err error) {
 		w.put(node+"/node.pem", leaf.pem, readable)
 		w.put(node+"/node.key", leaf.keyPEM, readable)
 		w.put(node+"/accounts.conf", accounts, readable)
-		w.put(node+"/nats.conf", nodeConf(s, node), readable)
+		w.put(node+"/nats.conf", nodeConf(s, i), readable)
 	}
 	for _, u := range users {
 		w.put(u.name+"/ca.pem", authority.pem, readable)
@@ -101,6 +113,24 @@ func write(s settings) (err error) {
 	}
 	w.put(mark, authority.pem, readable)
 	return w.err
+}
+
+// giveStores makes the folders for the streams of the nodes, and gives them to the user that
+// the nodes run as. It may run again.
+func (s settings) giveStores() error {
+	if s.stores == "" {
+		return nil
+	}
+	for _, node := range s.nodes {
+		folder := filepath.Join(s.stores, node)
+		if err := os.MkdirAll(folder, 0o750); err != nil {
+			return fmt.Errorf("make the store of %s: %w", node, err)
+		}
+		if err := os.Chown(folder, s.owner, s.owner); err != nil {
+			return fmt.Errorf("give away the store of %s: %w", node, err)
+		}
+	}
+	return nil
 }
 
 // contextFile is how u connects, in the form of the nats CLI.

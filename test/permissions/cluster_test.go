@@ -41,6 +41,7 @@ func startSecured(t *testing.T) secured {
 		t.Fatal(err)
 	}
 	options.Host, options.Port, options.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
+	options.ClientAdvertise = ""
 	options.StoreDir, options.NoLog, options.NoSigs = t.TempDir(), true, true
 	srv, err := server.NewServer(options)
 	if err != nil {
