@@ -3,12 +3,10 @@ package streams
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/auth"
-	"sluice/pkg/bus"
 )
 
 // Permissions are the subjects that a user of NATS may publish and subscribe to. What
@@ -22,11 +20,15 @@ type Permissions struct {
 // folders are the owners with files of their own.
 var folders = []string{"user", "order", "notification", "registry"}
 
-// calls names the endpoints that a service calls.
+// calls names the endpoints that a service calls in its own name, or passes on who asks.
 var calls = map[string][]string{
 	"order":   {"svc.user.get", "svc.user.requests.cancel"},
 	"gateway": {"svc.>"}, // its routes come from whoever serves
 }
+
+// signs names the services that publish keys of theirs: those that call others in their own
+// name, and the one that issues the tokens of users.
+var signs = []string{"order", "user"}
 
 // asks names the services that ask everybody who is there.
 var asks = []string{"registry", "gateway"}
@@ -34,17 +36,57 @@ var asks = []string{"registry", "gateway"}
 // follows names the histories that a service shows to others as they are.
 var follows = map[string][]string{"gateway": {Users.Name, Orders.Name, Notifications.Name, Services.Name}}
 
+// replicates names the histories of others that a service keeps read models of.
+var replicates = map[string][]string{"order": {Users.Name}, "notification": {Users.Name}}
+
+// claims names the services that make values unique in their history.
+var claims = []string{"user"}
+
 // takes names the intakes that a service publishes to on behalf of outsiders.
 var takes = map[string][]string{"gateway": {UserIntake.Stream, OrderIntake.Stream}}
 
 // letters names the services that read and delete all dead letters.
 var letters = []string{"deadletter"}
 
+// forgets names the services that look through all dead letters for those of erased users.
+var forgets = []string{"user", "notification"}
+
+// live names the services that hear of their own events as they are stored.
+var live = []string{"registry"}
+
+// erased are the streams of which single messages are overwritten: those with personal
+// data or secrets. Histories are too, for their guards.
+var erased = []string{
+	UserIntake.Stream, "KV_" + BucketUsers, "KV_" + BucketNotificationUsers, "KV_" + BucketPasswords,
+}
+
+// use is how a service reads a bucket that is no read model.
+type use struct {
+	direct bool // single keys, as any replica has them
+	leader bool // single keys, as they are
+	watch  bool
+}
+
+// uses has the buckets that are no read models.
+var uses = map[string]use{
+	BucketOrderSnapshots:   {direct: true},
+	BucketServiceSnapshots: {direct: true},
+	BucketServiceChecks:    {direct: true},
+	BucketPasswords:        {direct: true},
+	BucketUserKeys:         {direct: true},
+	BucketSigningKeys:      {leader: true},
+	BucketLoginAttempts:    {leader: true},
+	BucketSessions:         {leader: true, watch: true},
+	BucketReactions:        {leader: true},
+	BucketSchemas:          {leader: true},
+	BucketKeys:             {watch: true},
+}
+
 // PermissionsOf returns the least that a service needs when an administrator has set up
 // the streams: to use what is its own, read the histories of others that it follows,
 // and be asked. The names of consumers that the server makes up cannot be told apart,
-// so a service may make, read and delete consumers of the streams that it reads, but not
-// those that are declared for others.
+// so a service may make and delete consumers of the streams that it reads, but not those
+// that are declared for others.
 //
 // Two things cannot be permitted more narrowly, because NATS has one subject for all
 // messages of a stream: whoever handles dead letters may delete any of them, and whoever
@@ -54,43 +96,60 @@ func PermissionsOf(service string) (Permissions, error) {
 	if err != nil {
 		return Permissions{}, err
 	}
+	shared, err := Load()
+	if err != nil {
+		return Permissions{}, err
+	}
 	own, err := Load(service)
 	if err != nil {
 		return Permissions{}, err
 	}
-	b := permit{service: service, all: all.Consumers}
-	b.Subscribe = []string{
+	p := permit{service: service, all: all.Consumers}
+	p.Subscribe = []string{
 		"_INBOX_" + service + ".>", "svc." + service + ".>",
 		"$SRV.*", "$SRV.*." + service, "$SRV.*." + service + ".*",
 	}
-	b.allow("$JS.API.INFO")
+	for _, s := range shared.Streams {
+		p.allow("$JS.API.STREAM.INFO." + s.Name) // verified at the start, whether it uses them or not
+	}
+	p.bucket(auth.Bucket)
+	if slices.Contains(signs, service) {
+		p.allow("$KV." + auth.Bucket + "." + service + ".>")
+	}
 	for _, s := range own.Streams {
-		b.stream(s)
+		if !shared.has(s.Name) {
+			p.own(s)
+		}
 	}
 	for _, s := range own.Foreign {
-		b.read(s.Name)
+		p.read(s.Name)
 	}
-	for _, name := range follows[service] {
-		b.read(name)
+	for _, name := range slices.Concat(replicates[service], follows[service]) {
+		p.follow(name)
 	}
 	for _, name := range takes[service] {
-		b.allow("$JS.API.STREAM.INFO." + name)
-		b.allow(subjectsOf(all, name)...)
+		p.allow(subjectsOf(all, name)...)
 	}
-	for _, c := range own.Consumers {
-		b.consume(c)
-	}
+	p.handle(own.Consumers)
 	if slices.Contains(letters, service) {
-		b.read(DeadLetters)
-		b.allow("$JS.API.STREAM.MSG.DELETE."+DeadLetters, "deadletter.redrive.>")
+		p.letters()
+		for _, c := range all.Consumers {
+			if c.Stream == DeadLetters {
+				p.allow("$JS.API.CONSUMER.INFO." + DeadLetters + "." + c.Config.Durable)
+			}
+		}
+		p.allow("deadletter.redrive.>")
+	}
+	if slices.Contains(forgets, service) {
+		p.allow("$JS.API.DIRECT.GET." + DeadLetters)
 	}
 	if slices.Contains(asks, service) {
-		b.allow("$SRV.>")
+		p.allow("$SRV.>")
 	}
-	b.allow(calls[service]...)
-	b.Publish = slices.Compact(slices.Sorted(slices.Values(b.Publish)))
-	b.Deny = slices.Compact(slices.Sorted(slices.Values(b.Deny)))
-	return b.Permissions, nil
+	p.allow(calls[service]...)
+	p.Publish = slices.Compact(slices.Sorted(slices.Values(p.Publish)))
+	p.Deny = slices.Compact(slices.Sorted(slices.Values(p.Deny)))
+	return p.Permissions, nil
 }
 
 // Outsider returns what a stranger may do whom an operator lets publish events: put them
@@ -107,6 +166,10 @@ func Outsider() (Permissions, error) {
 	return p, nil
 }
 
+func (s Set) has(stream string) bool {
+	return slices.ContainsFunc(s.Streams, func(config jetstream.StreamConfig) bool { return config.Name == stream })
+}
+
 func subjectsOf(s Set, stream string) []string {
 	for _, config := range s.Streams {
 		if config.Name == stream {
@@ -114,87 +177,4 @@ func subjectsOf(s Set, stream string) []string {
 		}
 	}
 	panic(fmt.Sprintf("streams: there is no stream %s", stream))
-}
-
-// permit gathers the permissions of a service.
-type permit struct {
-	Permissions
-
-	service string
-	all     []Consumer // everybody's
-}
-
-func (p *permit) allow(subjects ...string) { p.Publish = append(p.Publish, subjects...) }
-
-// stream allows what a service does with a stream that is its own or everybody's.
-func (p *permit) stream(s jetstream.StreamConfig) {
-	p.read(s.Name)
-	switch s.Name {
-	case UserIntake.Stream, OrderIntake.Stream:
-		// Outsiders publish there; its consumer is all that its owner needs.
-	case DeadLetters, bus.TimerStream:
-		// By consumer, below.
-	case "KV_" + auth.Bucket:
-		p.allow("$KV." + auth.Bucket + "." + p.service + ".>")
-	case "KV_" + BucketReactions, "KV_" + BucketSchemas:
-		p.allow(s.Subjects...)
-	default:
-		p.allow(s.Subjects...)
-		if s.RePublish != nil {
-			p.Subscribe = append(p.Subscribe, "feed."+s.RePublish.Source)
-		}
-		if !s.DenyDelete {
-			p.allow("$JS.API.STREAM.MSG.DELETE." + s.Name)
-		}
-		if bucket, ok := strings.CutPrefix(s.Name, "KV_"); ok && s.AllowAtomicPublish {
-			p.generations(bucket) // a read model: nothing else is written in batches there
-		}
-	}
-}
-
-// generations allows to build a read model anew beside the old one, so many times.
-func (p *permit) generations(bucket string) {
-	const most = 9
-	for n := 1; n <= most; n++ {
-		next := fmt.Sprintf("%s-g%d", bucket, n)
-		p.allow("$KV."+next+".>", "$JS.API.STREAM.CREATE.KV_"+next, "$JS.API.STREAM.DELETE.KV_"+next)
-		p.read("KV_" + next)
-	}
-}
-
-// read allows to read a stream, but not to touch consumers that others own.
-func (p *permit) read(stream string) {
-	p.allow(
-		"$JS.API.STREAM.INFO."+stream, "$JS.API.STREAM.MSG.GET."+stream,
-		"$JS.API.DIRECT.GET."+stream, "$JS.API.DIRECT.GET."+stream+".>",
-		"$JS.API.CONSUMER.CREATE."+stream+".>", "$JS.API.CONSUMER.DELETE."+stream+".*",
-		"$JS.API.CONSUMER.INFO."+stream+".*", "$JS.API.CONSUMER.MSG.NEXT."+stream+".*",
-		"$JS.FC."+stream+".>",
-	)
-	for _, c := range p.all {
-		if c.Stream == stream && !p.owns(c) {
-			name := stream + "." + c.Config.Durable
-			p.Deny = append(p.Deny, "$JS.API.CONSUMER.CREATE."+name, "$JS.API.CONSUMER.CREATE."+name+".>",
-				"$JS.API.CONSUMER.DELETE."+name, "$JS.API.CONSUMER.MSG.NEXT."+name)
-		}
-	}
-}
-
-func (p *permit) owns(c Consumer) bool {
-	return c.Config.Durable == p.service || strings.HasPrefix(c.Config.Durable, p.service+"-")
-}
-
-// consume allows what a group of handlers does with its consumer, its dead letters and
-// those that are redriven to it, and with timers.
-func (p *permit) consume(c Consumer) {
-	name := c.Stream + "." + c.Config.Durable
-	p.read(c.Stream)
-	p.allow("$JS.ACK."+name+".>", "$JS.API.CONSUMER.RESET."+name, "$JS.API.CONSUMER.UNPIN."+name,
-		"deadletter."+c.Config.Durable+".>")
-	switch c.Stream {
-	case DeadLetters:
-		p.allow("$JS.API.STREAM.MSG.DELETE." + DeadLetters)
-	case bus.TimerStream:
-		p.allow("timer.*." + p.service + ".*")
-	}
 }

@@ -71,11 +71,12 @@ func run(ctx context.Context, env app.Env) error {
 			Name: env.Service, Version: env.Version, Description: "The registry: what runs and how it is", Log: env.Log, Verify: env.Verify,
 			Health: map[string]func() error{"read-model": following.Health},
 		},
-			endpoint.Handle(registryapi.Register, h.register),
-			endpoint.Handle(registryapi.Deregister, h.deregister),
-			endpoint.Handle(registryapi.Get, h.get),
-			endpoint.Handle(registryapi.List, h.list),
-			endpoint.Handle(registryapi.ChangeCheck, h.changeCheck),
-			endpoint.Handle(registryapi.HealthCheck, h.healthCheck)),
+			append(projection.Endpoints(env.Service, following),
+				endpoint.Handle(registryapi.Register, h.register),
+				endpoint.Handle(registryapi.Deregister, h.deregister),
+				endpoint.Handle(registryapi.Get, h.get),
+				endpoint.Handle(registryapi.List, h.list),
+				endpoint.Handle(registryapi.ChangeCheck, h.changeCheck),
+				endpoint.Handle(registryapi.HealthCheck, h.healthCheck))...),
 	)
 }

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) { os.Exit(binary.Test(m)) }
 // secured is a NATS server as streams/cluster sets it up, on a free port.
 type secured struct {
 	dir, url string
+	trace    *trace
 }
 
 // startSecured runs the server until the test ends. An administrator has made the
@@ -47,6 +48,8 @@ func startSecured(t *testing.T) secured {
 	if err != nil {
 		t.Fatal(err)
 	}
+	watching := newTrace()
+	srv.SetLoggerV2(watching, false, true, false)
 	srv.Start()
 	t.Cleanup(func() {
 		srv.Shutdown()
@@ -55,7 +58,7 @@ func startSecured(t *testing.T) secured {
 	if !srv.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server is not ready")
 	}
-	s := secured{dir: dir, url: "tls://" + srv.Addr().String()}
+	s := secured{dir: dir, url: "tls://" + srv.Addr().String(), trace: watching}
 	js := natstest.JetStream(t, s.connect(t, "admin"))
 	if err := streams.Reconcile(t.Context(), js, slog.New(slog.DiscardHandler), 1, "user", "order", "notification", "registry"); err != nil {
 		t.Fatal(err)
