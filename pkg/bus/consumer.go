@@ -51,6 +51,7 @@ type Consumer struct {
 	settled  recent
 	parked   parked
 	position position // as recorded last
+	astray   position // a record that was none of the stream's
 	latest   uint64   // highest stream sequence delivered
 	declared jetstream.ConsumerConfig
 	missed   int    // how often the consumer was not there

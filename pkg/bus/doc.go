@@ -71,7 +71,8 @@
 // it stops, in [StateBucket]. So a durable consumer that was removed, or made anew from
 // its declaration, is moved to where the group was: nothing is skipped, and of what
 // happened since the record was made, some messages may be handled again. A stream of
-// the same name that is not the same stream stops the group with [ErrPosition], and
+// the same name that is not the same stream stops the group with [ErrPosition], as does
+// one that was restored to a point before the group's position (see package timeline);
 // messages that were removed before the group got to them are told; [Consumer.Health]
 // says both.
 //

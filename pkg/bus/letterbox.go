@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/event"
+	"sluice/pkg/timeline"
 )
 
 // ErrNoLetter says that no dead letter has this id (any more).
@@ -196,9 +197,13 @@ func (b *Letterbox) catchUp(ctx context.Context) error {
 		return err
 	}
 	info := stream.CachedInfo()
-	if !info.Created.Equal(b.index.created) || info.State.LastSeq < b.index.last || b.index.stale(info.State.Msgs) {
+	now, err := timeline.Of(info)
+	if err != nil {
+		return err
+	}
+	if !now.Began.Equal(b.index.began) || info.State.LastSeq < b.index.last || b.index.stale(info.State.Msgs) {
 		b.index = newLetterIndex()
-		b.index.created = info.Created
+		b.index.began = now.Began
 	}
 	for info.Config.AllowDirect && info.State.Msgs > few && info.State.LastSeq > b.index.last+few {
 		n, err := b.letters.batch(ctx, b.index.last+1, b.index.add)

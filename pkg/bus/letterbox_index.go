@@ -14,7 +14,7 @@ import (
 // letterIndex is what a [Letterbox] remembers of each letter: enough to find it and to
 // filter by it. It may name letters that are gone.
 type letterIndex struct {
-	created time.Time // of the stream that it was read from
+	began   time.Time // the timeline of the stream that it was read from
 	last    uint64    // sequence in the stream up to which it was read
 	entries []letterEntry
 	byID    map[uuid.UUID]uint64 // position of the latest of this id

@@ -8,17 +8,19 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/pkg/timeline"
 )
 
 // ErrPosition says that a group's position is not one of the stream: the stream was
-// created anew, or an older state of it was restored. Nothing is handled until an
+// created anew, or restored to a point before the position. Nothing is handled until an
 // operator has decided where to go on: see [Consumer.Start].
 var ErrPosition = errors.New("the group's position is not of this stream")
 
 // position is how far a group is, as recorded in [StateBucket] for the case that the
 // consumer, which knows it better, gets lost.
 type position struct {
-	Stream   time.Time `json:"stream"`   // when the stream was created
+	Stream   time.Time `json:"stream"`   // when the stream's timeline began
 	Consumer time.Time `json:"consumer"` // when the consumer was created
 	Floor    uint64    `json:"floor"`    // every message up to here is settled
 
@@ -27,9 +29,9 @@ type position struct {
 	Deliveries uint64 `json:"deliveries"`
 }
 
-func positionOf(stream *jetstream.StreamInfo, info *jetstream.ConsumerInfo) position {
+func positionOf(now timeline.Timeline, info *jetstream.ConsumerInfo) position {
 	return position{
-		Stream: stream.Created, Consumer: info.Created, Floor: info.AckFloor.Stream, Deliveries: info.Delivered.Consumer,
+		Stream: now.Began, Consumer: info.Created, Floor: info.AckFloor.Stream, Deliveries: info.Delivered.Consumer,
 	}
 }
 
@@ -49,11 +51,16 @@ func (c *Consumer) locate(ctx context.Context) (*jetstream.ConsumerInfo, error) 
 	if err != nil {
 		return nil, fmt.Errorf("look at the stream: %w", err)
 	}
-	if c.group.Stream == DeadLetterStream && known.of(stream.CachedInfo()) != nil {
-		known = position{} // a redrive that is lost with its letter is no loss
+	now, err := timeline.Of(stream.CachedInfo())
+	if err != nil {
+		return nil, fmt.Errorf("look at the stream: %w", err)
+	}
+	wrong := c.judge(known, stream.CachedInfo(), now)
+	if c.group.Stream == DeadLetterStream && wrong != nil {
+		known, wrong = position{}, nil // a redrive that is lost with its letter is no loss
 	}
 	info, err := c.source.Info(ctx)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) && known.of(stream.CachedInfo()) == nil {
+	if errors.Is(err, jetstream.ErrConsumerNotFound) && wrong == nil {
 		info, err = c.recreate(ctx, known)
 	}
 	if err != nil {
@@ -62,25 +69,55 @@ func (c *Consumer) locate(ctx context.Context) (*jetstream.ConsumerInfo, error) 
 	if err := c.check(info.Config); err != nil {
 		return nil, err
 	}
-	if err := known.of(stream.CachedInfo()); err != nil {
-		return info, fmt.Errorf("%w; delete %s from bucket %s to begin where the consumer stands", err, c.positionKey(), StateBucket)
+	if wrong != nil {
+		return info, fmt.Errorf("%w; delete %s from bucket %s to begin where the consumer stands", wrong, c.positionKey(), StateBucket)
+	}
+	if err := c.ownPosition().of(stream.CachedInfo(), now); err != nil {
+		return info, err // what this process knows beyond the record is of another past
 	}
 	if info, err = c.bringBack(ctx, known, info); err != nil {
 		return nil, err
 	}
 	c.lookForGone(ctx, known, stream.CachedInfo())
 	c.note(info)
-	return info, c.savePosition(ctx, positionOf(stream.CachedInfo(), info))
+	return info, c.savePosition(ctx, positionOf(now, info))
 }
 
-// of returns nil when p can be a position in the stream.
-func (p position) of(stream *jetstream.StreamInfo) error {
+// judge returns nil when the record can be right. One that lay beyond the stream's end
+// stays wrong when the stream grows: what it has there then is not what was handled.
+func (c *Consumer) judge(known position, stream *jetstream.StreamInfo, now timeline.Timeline) error {
+	err := known.of(stream, now)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err != nil:
+		c.astray = known
+	case known == c.astray && known.Stream.Equal(now.Began):
+		err = fmt.Errorf("%w: it is %d, and %s ended before that", ErrPosition, known.Floor, stream.Config.Name)
+	default:
+		c.astray = position{}
+	}
+	return err
+}
+
+// ownPosition returns how far the group is, as far as this process knows.
+func (c *Consumer) ownPosition() position {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.position.Stream.IsZero() {
+		return position{}
+	}
+	return position{Stream: c.position.Stream, Floor: c.floor()}
+}
+
+// of returns nil when p can be a position in the stream, which is in the timeline now.
+func (p position) of(stream *jetstream.StreamInfo, now timeline.Timeline) error {
 	switch {
 	case p.Stream.IsZero():
 		return nil
-	case !p.Stream.Equal(stream.Created):
-		return fmt.Errorf("%w: %d in %s as created %s, and that was created anew %s", ErrPosition, p.Floor, stream.Config.Name,
-			p.Stream.UTC().Format(time.RFC3339Nano), stream.Created.UTC().Format(time.RFC3339Nano))
+	case !now.Holds(p.Stream, p.Floor):
+		return fmt.Errorf("%w: %d in %s as it began %s, and that was made anew, or restored to before that, and began %s", ErrPosition, p.Floor,
+			stream.Config.Name, p.Stream.UTC().Format(time.RFC3339Nano), now.Began.Format(time.RFC3339Nano))
 	case p.Floor > stream.State.LastSeq:
 		return fmt.Errorf("%w: it is %d, and %s ends at %d", ErrPosition, p.Floor, stream.Config.Name, stream.State.LastSeq)
 	}

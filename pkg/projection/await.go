@@ -13,15 +13,15 @@ const awaitMost = 5 * time.Second
 
 // Await is [View.Wait] for the position that the caller of the current request asks
 // for in Sluice-Position; without one it returns at once. When the model does not
-// get there in time, or stands still, the error is unavailable for the caller, and
-// the reply's Sluice-Position says how far the model is.
+// get there in time, stands still, or has a checkpoint that does not fit, the error is
+// unavailable for the caller, and the reply's Sluice-Position says how far the model is.
 func (v *View[V]) Await(ctx context.Context) error {
 	for _, p := range endpoint.Waits(ctx) {
 		if p.Stream == v.followed {
 			return await(ctx, v.progress, p)
 		}
 	}
-	return nil
+	return v.progress.fit()
 }
 
 // await is the Await of a model that tells progress how far it is.
@@ -32,6 +32,9 @@ func await(ctx context.Context, progress *progress, p endpoint.Position) error {
 		// Leave the caller time to hear of it.
 		wait, cancel = context.WithDeadline(wait, deadline.Add(-time.Until(deadline)/4))
 		defer cancel()
+	}
+	if err := progress.fit(); err != nil {
+		return err
 	}
 	err := progress.wait(wait, p.Stream, p.Sequence)
 	if err == nil {

@@ -7,13 +7,15 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/pkg/timeline"
 )
 
 // checkpoint says how far a model has come in a stream. Everything up to Sequence
 // is folded.
 type checkpoint struct {
 	Stream   string    `json:"stream"`
-	Created  time.Time `json:"created"` // when the stream was created: another of the same name has another time
+	Created  time.Time `json:"created"` // when the stream's timeline began: another of the same name has another time
 	Sequence uint64    `json:"sequence"`
 	Split    *split    `json:"split,omitempty"`
 	// Replaced are the bucket's messages that the last batch replaced and that are to
@@ -64,22 +66,22 @@ func decodeCheckpoint(m stored) (checkpoint, error) {
 // absent reports whether nothing was folded yet.
 func (c checkpoint) absent() bool { return c.Stream == "" }
 
-// verify reports how c does not fit the stream as it is now.
+// verify reports how c does not fit the stream as it is now, in the timeline now.
 //
 // Messages deleted in the middle of the stream, as erasure does, are no gap. When
 // the stream begins after what the model needs next, its first messages went away
 // unseen; whether one by one or all at once cannot be told, so it counts as a loss.
-func (c checkpoint) verify(info *jetstream.StreamInfo) error {
+func (c checkpoint) verify(info *jetstream.StreamInfo, now timeline.Timeline) error {
 	switch {
 	case c.absent():
 		return nil
 	case c.Stream != info.Config.Name:
 		return fmt.Errorf("%w: it is of stream %s, not %s", ErrCheckpoint, c.Stream, info.Config.Name)
-	case !c.Created.Equal(info.Created):
-		return fmt.Errorf("%w: it is of a stream created at %s, %s was created at %s", ErrCheckpoint,
-			c.Created.Format(time.RFC3339Nano), info.Config.Name, info.Created.UTC().Format(time.RFC3339Nano))
+	case !now.Holds(c.Created, c.Sequence):
+		return fmt.Errorf("%w: it is at %d of a stream that began at %s; %s was made anew or restored to before that, and began at %s", ErrCheckpoint,
+			c.Sequence, c.Created.Format(time.RFC3339Nano), info.Config.Name, now.Began.Format(time.RFC3339Nano))
 	case c.Sequence > info.State.LastSeq:
-		return fmt.Errorf("%w: it is at %d, %s ends at %d", ErrCheckpoint, c.Sequence, info.Config.Name, info.State.LastSeq)
+		return fmt.Errorf("%w: it is at %d, %s ends at %d", errEnd, c.Sequence, info.Config.Name, info.State.LastSeq)
 	case c.Sequence+1 < info.State.FirstSeq:
 		return fmt.Errorf("%w: it is at %d, %s begins at %d", ErrCheckpoint, c.Sequence, info.Config.Name, info.State.FirstSeq)
 	default:

@@ -62,9 +62,11 @@
 // A fold that fails or panics, or an event that this program cannot decode, parks
 // the model in front of that event: [Runner.Health] and [View.Wait] give a
 // [*ParkedError], reads go on serving what is there. A checkpoint that does not fit
-// the stream ([ErrCheckpoint]) parks it too. A parked runner goes on by itself when
-// another process, such as a newer release, moves the checkpoint, or the checkpoint
-// fits again.
+// the stream ([ErrCheckpoint]) parks it too, as after a backup was restored that ends
+// before it; then what is there may never have happened, and reads fail until the model
+// is rebuilt. A parked runner goes on by itself when another process, such as a newer
+// release, moves the checkpoint, or the checkpoint fits again. That the stream grows
+// past the checkpoint is none of that: package timeline tells one past from another.
 //
 // [Config.Poison] can skip events that the fold fails on instead; they are counted in
 // the checkpoint, and [Runner.Status] shows the last.

@@ -62,7 +62,7 @@ func ListMethod(service string) endpoint.Method[struct{}, ListResponse] {
 func RebuildMethod(service string) endpoint.Method[RebuildRequest, struct{}] {
 	return endpoint.Method[RebuildRequest, struct{}]{
 		Service: service, Name: "projection-rebuild", Idempotent: true, Auth: endpoint.Admin,
-		Description: "Builds a read model anew beside the one that serves, and changes over to it when it is up to date.",
+		Description: "Builds a read model anew beside the one that serves, and changes over to it when it is up to date; one in a file, in the file of this instance alone.",
 	}
 }
 
@@ -120,7 +120,7 @@ func (m models) rebuild(ctx context.Context, req RebuildRequest) (struct{}, erro
 		case err == nil, errors.Is(err, ErrRebuilding):
 			return struct{}{}, nil
 		case errors.Is(err, errors.ErrUnsupported):
-			return struct{}{}, endpoint.Invalid("This read model is rebuilt by deleting where it is kept",
+			return struct{}{}, endpoint.Invalid("This read model is built anew when its process starts",
 				endpoint.FieldError{Field: "name", Message: "cannot be rebuilt while it serves"}).Because(err)
 		default:
 			return struct{}{}, fmt.Errorf("rebuild %s: %w", req.Name, err)

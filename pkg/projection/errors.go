@@ -15,8 +15,10 @@ var (
 	// ErrNotFollowed says that no runner of this process keeps the model up to date.
 	ErrNotFollowed = errors.New("the read model is not followed")
 	// ErrCheckpoint says that the model's checkpoint does not belong to the stream as
-	// it is now: another stream of the same name, a stream that lost its end or the
-	// events the model needs next, or values without any checkpoint.
+	// it is now: another stream of the same name, one that was restored to an earlier
+	// point, one that lost its end or the events the model needs next, or values without
+	// any checkpoint. What the model has may be wrong then, and is not served by the
+	// process that follows it.
 	ErrCheckpoint = errors.New("checkpoint does not fit the stream")
 )
 
@@ -82,6 +84,10 @@ type refusedError struct {
 
 func (e *refusedError) Error() string { return "step refused: " + e.err.Error() }
 func (e *refusedError) Unwrap() error { return e.err }
+
+// errEnd is the [ErrCheckpoint] of a stream that ends before the checkpoint. That it
+// grows past the checkpoint later mends nothing.
+var errEnd = fmt.Errorf("%w: the stream lost its end", ErrCheckpoint)
 
 // errNeedsLeader ends a session that read from replicas and must not have.
 var errNeedsLeader = errors.New("values must be read from the leader")

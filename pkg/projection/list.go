@@ -24,7 +24,8 @@ const (
 //
 // A cursor is opaque and may come from anywhere: what List did not make fails with
 // [ErrCursor] or yields a page of the same index. A malformed index fails with
-// [ErrKey]. Entries whose value is gone are skipped.
+// [ErrKey], and with [ErrCheckpoint] as [View.Get] does. Entries whose value is gone
+// are skipped.
 //
 // The cost is one request that names every key under the index, about 1.2 ms for
 // each 1,000, and two reads for each value: an index is meant to hold thousands of
@@ -42,7 +43,7 @@ func (v *View[V]) List(ctx context.Context, index string, after string, limit in
 		limit = defaultPage
 	}
 	limit = min(limit, maxPage)
-	b, err := v.serving.bucket(ctx)
+	b, err := v.readable(ctx)
 	if err != nil {
 		return nil, "", err
 	}

@@ -116,7 +116,7 @@ func (m *Memory[V]) Await(ctx context.Context) error {
 			return await(ctx, m.progress, p)
 		}
 	}
-	return nil
+	return m.progress.fit()
 }
 
 // memoryModel is a [Memory] as its runner sees it.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
 	"sluice/pkg/eventstore"
 	"sluice/pkg/projection"
@@ -237,8 +238,14 @@ func TestCheckpointThatDoesNotFit(t *testing.T) {
 			if parked := g.parked(t, 1_000_000); !errors.Is(parked, projection.ErrCheckpoint) || parked.Sequence != 0 {
 				t.Errorf("parked: %v, want ErrCheckpoint", parked)
 			}
-			if got, err := g.view.Get(t.Context(), "a"); err != nil || got.Folds != 10 {
-				t.Errorf("a parked model serves %+v, %v", got, err)
+			if got, err := g.view.Get(t.Context(), "a"); !errors.Is(err, projection.ErrCheckpoint) || endpoint.CodeOf(err) != endpoint.CodeUnavailable {
+				t.Errorf("a model that does not fit serves %+v, %v", got, err)
+			}
+			if got, _, err := g.view.List(t.Context(), "by-owner.x", "", 0); !errors.Is(err, projection.ErrCheckpoint) {
+				t.Errorf("a model that does not fit lists %+v, %v", got, err)
+			}
+			if err := g.view.Await(t.Context()); endpoint.CodeOf(err) != endpoint.CodeUnavailable {
+				t.Errorf("a model that does not fit is awaited: %v", err)
 			}
 		})
 	}

@@ -2,7 +2,10 @@ package projection
 
 import (
 	"context"
+	"errors"
 	"sync"
+
+	"sluice/pkg/endpoint"
 )
 
 // progress is how far a model has come, for those who wait for it.
@@ -48,9 +51,22 @@ func (p *progress) now() (reached uint64, stopped error, changed <-chan struct{}
 	return p.reached, p.stopped, p.changed
 }
 
+// fit returns an error for a model whose checkpoint does not fit the stream: what it
+// has may never have happened. The caller is told to try again later.
+func (p *progress) fit() error {
+	_, stopped, _ := p.now()
+	if errors.Is(stopped, ErrCheckpoint) {
+		return endpoint.Unavailable("the read model does not fit the history and is to be rebuilt").Because(stopped)
+	}
+	return nil
+}
+
 func (p *progress) wait(ctx context.Context, stream string, sequence uint64) error {
 	for {
 		reached, stopped, changed := p.now()
+		if errors.Is(stopped, ErrCheckpoint) {
+			return stopped // it has reached what is no more
+		}
 		if reached >= sequence {
 			return nil
 		}

@@ -25,8 +25,20 @@ type Rebuild struct {
 // to date every process changes over to it; the old one is deleted after
 // [Config.Grace]. Any runner of the model may build it, and another takes over when
 // one dies. It returns at once, and fails with [ErrRebuilding] when that is going on.
-// Only a model made by [KV] can be rebuilt.
+//
+// A model made by [SQL] has one place: its tables are dropped and made anew, and
+// [Tables.Await] waits meanwhile. Each file of a model has to be rebuilt by the process
+// that has it open. A model in memory is built anew when its process starts, and only
+// then: errors.ErrUnsupported.
 func (r *Runner) Rebuild(ctx context.Context) error {
+	if m, ok := r.model.(*sqlModel); ok {
+		if err := m.drop(ctx); err != nil {
+			return fmt.Errorf("rebuild read model %s: %w", r.name, err)
+		}
+		r.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "rebuilding the read model", r.attrs(nil)...)
+		r.replace(m)
+		return nil
+	}
 	if r.rebuilder == nil {
 		return fmt.Errorf("read model %s: %w", r.name, errors.ErrUnsupported)
 	}

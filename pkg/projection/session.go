@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/event"
+	"sluice/pkg/timeline"
 )
 
 const (
@@ -29,7 +30,7 @@ const (
 type session struct {
 	*Runner
 
-	created time.Time // of the history stream
+	created time.Time // when the history stream's timeline began
 	writer  writer
 	next    checkpoint // where the open step leads
 	events  int        // in the open step
@@ -56,8 +57,14 @@ func (r *Runner) follow(ctx context.Context, from source) error {
 	}
 	defer s.writer.close()
 	s.next = s.writer.stored()
-	s.next.Stream, s.next.Created = r.history.name, created
 	r.reached(s.next)
+	adopt := !s.next.absent() && !s.next.Created.Equal(created)
+	s.next.Stream, s.next.Created = r.history.name, created
+	if adopt {
+		if err := s.adopt(ctx); err != nil {
+			return cause(ctx, err)
+		}
+	}
 	in := newIntake(r.store, r.types)
 	// Without a filter: the server delivers several times faster, and the position
 	// moves past claims too.
@@ -77,6 +84,16 @@ func (r *Runner) follow(ctx context.Context, from source) error {
 	return err
 }
 
+// adopt stores the checkpoint anew as one of the timeline that the stream is in now,
+// where it holds too: from here on the timelines differ.
+func (s *session) adopt(ctx context.Context) error {
+	s.events++
+	if err := s.seal(ctx); err != nil {
+		return err
+	}
+	return s.free()
+}
+
 // cause returns why ctx ended, if it has, since what fails after that fails because
 // of it.
 func cause(ctx context.Context, err error) error {
@@ -86,8 +103,8 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// verified returns the checkpoint, if it fits the stream, and when the stream was
-// created.
+// verified returns the checkpoint, if it fits the stream, and when the stream's timeline
+// began.
 func (r *Runner) verified(ctx context.Context) (checkpoint, time.Time, error) {
 	at, err := r.model.checkpoint(ctx)
 	if err != nil {
@@ -98,7 +115,11 @@ func (r *Runner) verified(ctx context.Context) (checkpoint, time.Time, error) {
 		return at, time.Time{}, fmt.Errorf("look at stream %s: %w", r.history.name, err)
 	}
 	info := history.CachedInfo()
-	if err := at.verify(info); err != nil {
+	now, err := timeline.Of(info)
+	if err != nil {
+		return at, time.Time{}, fmt.Errorf("look at stream %s: %w", r.history.name, err)
+	}
+	if err := at.verify(info, now); err != nil {
 		return at, time.Time{}, r.parkedOn(err)
 	}
 	if at.absent() {
@@ -114,7 +135,7 @@ func (r *Runner) verified(ctx context.Context) (checkpoint, time.Time, error) {
 			return at, time.Time{}, r.parkedOn(fmt.Errorf("%w: there are values but no checkpoint", ErrCheckpoint))
 		}
 	}
-	return at, info.Created, nil
+	return at, now.Began, nil
 }
 
 // parkedOn turns a checkpoint that does not fit into the reason to park.

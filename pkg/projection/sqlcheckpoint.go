@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"sluice/pkg/timeline"
 )
 
 // The statements about checkpoints are SQL-92 but for IF NOT EXISTS and numbered
@@ -23,8 +25,9 @@ const (
 	insertCheckpoint = `INSERT INTO projection_checkpoints
 		(model, stream, created, sequence, complete, skipped) VALUES ($1, $2, $3, $4, $5, 'null')`
 	selectCheckpoint = `SELECT stream, created, sequence, complete, skipped FROM projection_checkpoints WHERE model = $1`
-	moveCheckpoint   = `UPDATE projection_checkpoints SET sequence = $1, skipped = $2
-		WHERE model = $3 AND stream = $4 AND created = $5 AND sequence = $6`
+	deleteCheckpoint = `DELETE FROM projection_checkpoints WHERE model = $1`
+	moveCheckpoint   = `UPDATE projection_checkpoints SET sequence = $1, skipped = $2, created = $3
+		WHERE model = $4 AND stream = $5 AND created = $6 AND sequence = $7`
 )
 
 // revision tells one stored checkpoint from another, and from none, which is 0.
@@ -78,8 +81,12 @@ func (m *sqlModel) fill(ctx context.Context, tx *sql.Tx) error {
 		return fmt.Errorf("look at stream %s: %w", m.history.name, err)
 	}
 	info := history.CachedInfo()
+	now, err := timeline.Of(info)
+	if err != nil {
+		return fmt.Errorf("look at stream %s: %w", m.history.name, err)
+	}
 	before := max(info.State.FirstSeq, 1) - 1 // what is gone was erased, and nobody has to fold it
-	_, err = tx.ExecContext(ctx, insertCheckpoint, m.schema.Model, m.history.name, createdText(info.Created), int64(before), int64(info.State.LastSeq))
+	_, err = tx.ExecContext(ctx, insertCheckpoint, m.schema.Model, m.history.name, createdText(now.Began), int64(before), int64(info.State.LastSeq))
 	if err != nil {
 		return fmt.Errorf("write the first checkpoint: %w", err)
 	}
@@ -98,7 +105,7 @@ func (m *sqlModel) move(ctx context.Context, tx *sql.Tx, at, next checkpoint) (b
 	if err != nil {
 		return false, fmt.Errorf("encode the checkpoint: %w", err)
 	}
-	result, err := tx.ExecContext(ctx, moveCheckpoint, int64(next.Sequence), string(skipped),
+	result, err := tx.ExecContext(ctx, moveCheckpoint, int64(next.Sequence), string(skipped), createdText(next.Created),
 		m.schema.Model, at.Stream, createdText(at.Created), int64(at.Sequence))
 	if err != nil {
 		return false, fmt.Errorf("move the checkpoint: %w", err)

@@ -20,6 +20,7 @@ var thingTables = projection.Schema{
 		`CREATE TABLE things_v1 (id VARCHAR(128) NOT NULL PRIMARY KEY, owner VARCHAR(128) NOT NULL, amount BIGINT NOT NULL, folds BIGINT NOT NULL)`,
 		`CREATE INDEX things_v1_by_owner ON things_v1 (owner, id)`,
 	},
+	Drop: []string{`DROP TABLE things_v1`},
 }
 
 // foldSQL is fold, into a table.

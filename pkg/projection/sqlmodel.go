@@ -80,6 +80,36 @@ func (m *sqlModel) open(ctx context.Context, at checkpoint, _ source) (writer, e
 	return newSQLWriter(m, at), nil
 }
 
+// drop removes the tables and the checkpoint, so that the model begins anew. Readers
+// wait from now on until it has what the stream has now.
+func (m *sqlModel) drop(ctx context.Context) error {
+	if len(m.schema.Drop) == 0 {
+		return errors.ErrUnsupported
+	}
+	end, err := m.history.last(ctx, ">", leader)
+	if err != nil {
+		return err
+	}
+	tx, err := m.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin a transaction: %w", err)
+	}
+	for _, statement := range m.schema.Drop {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return errors.Join(fmt.Errorf("drop the tables: %w", err), rollback(tx))
+		}
+	}
+	if _, err := tx.ExecContext(ctx, deleteCheckpoint, m.schema.Model); err != nil {
+		return errors.Join(fmt.Errorf("delete the checkpoint: %w", err), rollback(tx))
+	}
+	m.complete.Store(end.sequence)
+	m.progress.reach(0)
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
 // watch looks at the checkpoint until stop is called.
 func (m *sqlModel) watch(ctx context.Context, moved func(uint64), lost func(error)) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)

@@ -22,6 +22,9 @@ type Schema struct {
 	// once, in one transaction with the first checkpoint. They must fail when something
 	// is there already: tables without a checkpoint are nobody's.
 	Create []string
+	// Drop are the statements that undo Create, with which [Runner.Rebuild] begins.
+	// Without them the model can't be rebuilt while its process runs.
+	Drop []string
 }
 
 // SQLFold takes one event into the model's tables, through tx alone, which it must
@@ -89,7 +92,7 @@ func (t *Tables) Await(ctx context.Context) error {
 		}
 	}
 	if wanted.Sequence == 0 {
-		return nil
+		return t.progress.fit()
 	}
 	return await(ctx, t.progress, wanted)
 }

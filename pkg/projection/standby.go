@@ -22,7 +22,7 @@ func (r *Runner) standBy(ctx context.Context) error {
 }
 
 // waitParked returns nil when the reason to be parked may be gone: another process
-// moved the checkpoint, or it fits the stream again.
+// moved the checkpoint, or it fits the stream again, and not because the stream grew.
 func (r *Runner) waitParked(ctx context.Context, parked *ParkedError) error {
 	r.set(parked)
 	r.ready.Do(func() { close(r.begun) })
@@ -31,8 +31,8 @@ func (r *Runner) waitParked(ctx context.Context, parked *ParkedError) error {
 			return true, nil
 		}
 		if parked.Sequence == 0 {
-			_, _, err := r.verified(ctx)
-			return err == nil, nil
+			now, began, err := r.verified(ctx)
+			return err == nil && !(errors.Is(parked, errEnd) && now.Created.Equal(began)), nil
 		}
 		if again, ok := r.model.(retrier); ok && at.Sequence < parked.Sequence {
 			return again.foldable(ctx, parked.Sequence)

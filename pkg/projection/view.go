@@ -53,14 +53,24 @@ func (v *View[V]) Follow(store *eventstore.Store, cfg Config) *Runner {
 }
 
 // Get returns the value of key, or an error that is [ErrNotFound]. On a replicated
-// bucket it may be a little older than what [View.Wait] has seen.
+// bucket it may be a little older than what [View.Wait] has seen. In the process that
+// follows it, a model whose checkpoint does not fit the stream answers with
+// [ErrCheckpoint], which callers of an endpoint see as unavailable.
 func (v *View[V]) Get(ctx context.Context, key string) (V, error) {
-	b, err := v.serving.bucket(ctx)
+	b, err := v.readable(ctx)
 	if err != nil {
 		var none V
 		return none, err
 	}
 	return v.get(ctx, b, key)
+}
+
+// readable returns the bucket to read from.
+func (v *View[V]) readable(ctx context.Context) (bucket, error) {
+	if err := v.progress.fit(); err != nil {
+		return bucket{}, err
+	}
+	return v.serving.bucket(ctx)
 }
 
 func (v *View[V]) get(ctx context.Context, b bucket, key string) (V, error) {

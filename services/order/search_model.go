@@ -41,6 +41,7 @@ var searchTables = projection.Schema{
 		`CREATE INDEX order_search_v1_by_user ON order_search_v1 (user_id, created_at, id)`,
 		`CREATE INDEX order_search_v1_by_status ON order_search_v1 (status, created_at, id)`,
 	},
+	Drop: []string{`DROP TABLE order_search_v1`},
 }
 
 // projectSearch keeps each order and what it is found by.

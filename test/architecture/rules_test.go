@@ -24,7 +24,7 @@ type rule struct {
 
 // layers of pkg, from the bottom. A package imports from layers below its own only.
 var layers = [][]string{
-	{"pkg/event", "pkg/config", "pkg/resilience"},
+	{"pkg/event", "pkg/config", "pkg/resilience", "pkg/timeline"},
 	{"pkg/telemetry", "pkg/auth"},
 	{"pkg/eventstore", "pkg/bus", "pkg/endpoint", "pkg/discovery"},
 	{"pkg/projection", "pkg/aggregate"},

@@ -19,7 +19,7 @@ type broadcast struct {
 	*ring
 
 	history   *history
-	created   time.Time // of the stream
+	began     time.Time // the stream's timeline
 	listeners int       // guarded by the mutex of the handler
 	cancel    context.CancelFunc
 	done      chan struct{}
@@ -31,7 +31,7 @@ func newBroadcast(s start) *broadcast {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &broadcast{
 		ring:    newRing(s.last, kindOf(s.history.Stream.Erased())),
-		history: s.history, created: s.created, cancel: cancel, done: make(chan struct{}),
+		history: s.history, began: s.began, cancel: cancel, done: make(chan struct{}),
 	}
 	go b.run(ctx)
 	return b
@@ -71,7 +71,7 @@ func (b *broadcast) run(ctx context.Context) {
 func (b *broadcast) session(ctx context.Context) error {
 	ctx, done := b.history.connected(ctx)
 	defer done()
-	t, err := b.history.open(ctx, b.created, b.position())
+	t, err := b.history.open(ctx, b.began, b.position())
 	if err != nil {
 		return because(ctx, err)
 	}

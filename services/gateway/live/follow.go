@@ -114,7 +114,7 @@ func (f *follower) scan(ctx context.Context, until uint64) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	t, err := f.history.open(ctx, f.created, f.position)
+	t, err := f.history.open(ctx, f.began, f.position)
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (f *follower) scan(ctx context.Context, until uint64) error {
 
 // load reads the aggregates that are asked for, and nothing else.
 func (f *follower) load(ctx context.Context, named []string, until uint64) error {
-	if err := f.history.intact(ctx, f.created, f.position); err != nil {
+	if err := f.history.intact(ctx, f.began, f.position); err != nil {
 		return err
 	}
 	var found []entry
@@ -185,7 +185,7 @@ func (f *follower) load(ctx context.Context, named []string, until uint64) error
 
 // reach sends what was found up to reached, when nothing was taken away meanwhile.
 func (f *follower) reach(ctx context.Context, found []entry, reached uint64) error {
-	if err := f.history.intact(ctx, f.created, f.position); err != nil {
+	if err := f.history.intact(ctx, f.began, f.position); err != nil {
 		return err
 	}
 	f.send(ctx, found, reached, false)

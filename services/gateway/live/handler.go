@@ -187,7 +187,7 @@ func (h *Handler) join(s start) (b *broadcast, leave func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b = h.broadcasts[entity]
-	if b == nil || b.ended() || !b.created.Equal(s.created) {
+	if b == nil || b.ended() || !b.began.Equal(s.began) {
 		b = newBroadcast(s)
 		h.broadcasts[entity] = b
 	}

@@ -17,6 +17,7 @@ import (
 	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
 	"sluice/pkg/eventstore"
+	"sluice/pkg/timeline"
 )
 
 // maxScans bounds how many readers of one history catch up at once by reading all of
@@ -47,7 +48,7 @@ func newHistory(h History, js jetstream.JetStream, log *slog.Logger) *history {
 type start struct {
 	history *history
 	wanted  []pattern
-	created time.Time // of the stream: another of the same name has another time
+	began   time.Time // the stream's timeline: another of the same name has another time
 	after   uint64
 	last    uint64 // what the stream had last
 }
@@ -59,7 +60,11 @@ func (h *history) start(ctx context.Context, at positions) (start, error) {
 	if err != nil {
 		return start{}, endpoint.Unavailable("the history can't be read now").After(time.Second).Because(err)
 	}
-	s := start{history: h, created: info.Created, last: info.State.LastSeq, after: info.State.LastSeq}
+	now, err := timeline.Of(info)
+	if err != nil {
+		return start{}, endpoint.Unavailable("the history can't be read now").Because(err)
+	}
+	s := start{history: h, began: now.Began, last: info.State.LastSeq, after: info.State.LastSeq}
 	after, ok := at[h.Stream.Name]
 	if !ok {
 		return s, nil
@@ -85,15 +90,19 @@ func (h *history) look(ctx context.Context) (*jetstream.StreamInfo, error) {
 
 // intact returns ErrGone unless all that lay in the stream after position still does.
 // Messages that erasure deletes are none.
-func (h *history) intact(ctx context.Context, created time.Time, position uint64) error {
+func (h *history) intact(ctx context.Context, began time.Time, position uint64) error {
 	info, err := h.look(ctx)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("%w: stream %s was deleted", ErrGone, h.Stream.Name)
 	case err != nil:
 		return err
-	case !info.Created.Equal(created):
-		return fmt.Errorf("%w: stream %s was made anew", ErrGone, h.Stream.Name)
+	}
+	switch now, err := timeline.Of(info); {
+	case err != nil:
+		return err
+	case !now.Holds(began, position):
+		return fmt.Errorf("%w: stream %s was made anew, or restored to an earlier point", ErrGone, h.Stream.Name)
 	case position > info.State.LastSeq:
 		return fmt.Errorf("%w: stream %s ends at %d", ErrGone, h.Stream.Name, info.State.LastSeq)
 	case position+1 < info.State.FirstSeq:
@@ -106,7 +115,7 @@ func (h *history) intact(ctx context.Context, created time.Time, position uint64
 // tape is a history as it is read from a position on.
 type tape struct {
 	history  *history
-	created  time.Time
+	began    time.Time
 	reader   *eventstore.Reader
 	pull     *pull
 	position uint64
@@ -123,15 +132,15 @@ type item struct {
 
 // open returns the tape of what lies after position. An error is ErrGone when that is
 // not all there any more.
-func (h *history) open(ctx context.Context, created time.Time, position uint64) (*tape, error) {
-	if err := h.intact(ctx, created, position); err != nil {
+func (h *history) open(ctx context.Context, began time.Time, position uint64) (*tape, error) {
+	if err := h.intact(ctx, began, position); err != nil {
 		return nil, err
 	}
 	p, err := openPull(ctx, h.js, h.Stream.Name, position)
 	if err != nil {
 		return nil, err
 	}
-	return &tape{history: h, created: created, reader: h.store.Reader(), pull: p, position: position, verified: position}, nil
+	return &tape{history: h, began: began, reader: h.store.Reader(), pull: p, position: position, verified: position}, nil
 }
 
 func (t *tape) close(ctx context.Context) { t.pull.close(ctx) }
@@ -141,7 +150,7 @@ func (t *tape) close(ctx context.Context) { t.pull.close(ctx) }
 // which may come of there being nothing left.
 func (t *tape) verify(ctx context.Context) error {
 	if t.doubt {
-		if err := t.history.intact(ctx, t.created, t.verified); err != nil {
+		if err := t.history.intact(ctx, t.began, t.verified); err != nil {
 			return err
 		}
 	}
