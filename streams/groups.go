@@ -18,6 +18,7 @@ var (
 	OrderGuard        = bus.Group{Stream: "ORDERS", Name: "order-guard"}
 	NotificationGuard = bus.Group{Stream: "NOTIFICATIONS", Name: "notification-guard"}
 	RegistryGuard     = bus.Group{Stream: "SERVICES", Name: "registry-guard"}
+	AlertsGuard       = bus.Group{Stream: "ALERTS", Name: "registry-alerts-guard"}
 )
 
 // UserErasure deletes what there is of erased users. It does not give up: a dead
@@ -41,7 +42,7 @@ var (
 func Groups() []bus.Group {
 	return []bus.Group{
 		UserIntake, OrderIntake,
-		UserGuard, OrderGuard, NotificationGuard, RegistryGuard,
+		UserGuard, OrderGuard, NotificationGuard, RegistryGuard, AlertsGuard,
 		UserErasure, NotificationUsers, NotificationOrders, OrderTimers, OrderDue,
 	}
 }

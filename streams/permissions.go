@@ -22,19 +22,24 @@ var folders = []string{"user", "order", "notification", "registry"}
 
 // calls names the endpoints that a service calls in its own name, or passes on who asks.
 var calls = map[string][]string{
-	"order":   {"svc.user.get", "svc.user.requests.cancel"},
-	"gateway": {"svc.>"}, // its routes come from whoever serves
+	"order":    {"svc.user.get", "svc.user.requests.cancel"},
+	"registry": {"svc.*.projection", "svc.*.requests.cancel"},
+	"gateway":  {"svc.>"}, // its routes come from whoever serves
 }
 
 // signs names the services that publish keys of theirs: those that call others in their own
 // name, and the one that issues the tokens of users.
-var signs = []string{"order", "user"}
+var signs = []string{"order", "registry", "user"}
 
 // asks names the services that ask everybody who is there.
 var asks = []string{"registry", "gateway"}
 
+// watches names the services that look how far behind all consumers are, and how many dead
+// letters they have.
+var watches = []string{"registry"}
+
 // follows names the histories that a service shows to others as they are.
-var follows = map[string][]string{"gateway": {Users.Name, Orders.Name, Notifications.Name, Services.Name}}
+var follows = map[string][]string{"gateway": {Users.Name, Orders.Name, Notifications.Name, Services.Name, Alerts.Name}}
 
 // replicates names the histories of others that a service keeps read models of.
 var replicates = map[string][]string{"order": {Users.Name}, "notification": {Users.Name}}
@@ -51,8 +56,8 @@ var letters = []string{"deadletter"}
 // forgets names the services that look through all dead letters for those of erased users.
 var forgets = []string{"user", "notification"}
 
-// live names the services that hear of their own events as they are stored.
-var live = []string{"registry"}
+// live names the histories whose services hear of their own events as they are stored.
+var live = []string{Services.Name}
 
 // erased are the streams of which single messages are overwritten: those with personal
 // data or secrets. Histories are too, for their guards.
@@ -142,6 +147,12 @@ func PermissionsOf(service string) (Permissions, error) {
 	}
 	if slices.Contains(forgets, service) {
 		p.allow("$JS.API.DIRECT.GET." + DeadLetters)
+	}
+	if slices.Contains(watches, service) {
+		p.allow("$JS.API.DIRECT.GET." + DeadLetters)
+		for _, c := range all.Consumers {
+			p.allow("$JS.API.CONSUMER.INFO." + c.Stream + "." + c.Config.Durable)
+		}
 	}
 	if slices.Contains(asks, service) {
 		p.allow("$SRV.>")

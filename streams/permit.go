@@ -53,7 +53,7 @@ func (p *permit) history(s jetstream.StreamConfig) {
 		}
 	}
 	p.allow("$JS.API.DIRECT.GET."+s.Name+".>", "$JS.API.STREAM.MSG.DELETE."+s.Name)
-	if slices.Contains(live, p.service) {
+	if slices.Contains(live, s.Name) {
 		p.Subscribe = append(p.Subscribe, "feed."+s.RePublish.Source)
 	}
 }

@@ -40,6 +40,7 @@ var (
 	Orders        = eventstore.Stream{Name: "ORDERS", Entity: "order"}
 	Notifications = eventstore.Stream{Name: "NOTIFICATIONS", Entity: "notification"}
 	Services      = eventstore.Stream{Name: "SERVICES", Entity: "service"}
+	Alerts        = eventstore.Stream{Name: "ALERTS", Entity: "alert"} // the registry's, too
 )
 
 // KV buckets. Each but the last three belongs to one service, and nobody else reads it.
@@ -53,6 +54,7 @@ const (
 	BucketServices          = "services"           // read model of the registry
 	BucketServiceSnapshots  = "service-snapshots"  // states of services with long histories
 	BucketServiceChecks     = "service-checks"     // when the registry checked which instance, and which replica checks
+	BucketAlerts            = "alerts"             // the registry's read model of alerts that are raised
 	BucketPasswords         = "passwords"          // the user service's password hashes
 	BucketUserKeys          = "user-keys"          // what the user service keeps to itself
 	BucketSigningKeys       = "signing-keys"       // private keys that sign the tokens of users

@@ -70,7 +70,7 @@ func TestServerReportsWhatTheFilesSay(t *testing.T) {
 func TestHistoriesAreWhatTheStoreNeeds(t *testing.T) {
 	t.Parallel()
 	set := load(t, owners...)
-	for _, s := range []eventstore.Stream{streams.Users, streams.Orders, streams.Notifications, streams.Services} {
+	for _, s := range []eventstore.Stream{streams.Users, streams.Orders, streams.Notifications, streams.Services, streams.Alerts} {
 		if got, want := declared(t, set, s.Name), eventstore.HistoryConfig(s); !equalStream(got, want) {
 			t.Errorf("%s\n got %+v\nwant %+v", s.Name, got, want)
 		}
@@ -101,7 +101,7 @@ func TestReadModelsAreWhatProjectionsNeed(t *testing.T) {
 	set := load(t, owners...)
 	for _, bucket := range []string{
 		streams.BucketUsers, streams.BucketOrders, streams.BucketOrderUsers,
-		streams.BucketNotifications, streams.BucketNotificationUsers, streams.BucketServices,
+		streams.BucketNotifications, streams.BucketNotificationUsers, streams.BucketServices, streams.BucketAlerts,
 	} {
 		got, want := declared(t, set, "KV_"+bucket), projection.BucketConfig(bucket)
 		if bucket == streams.BucketUsers || bucket == streams.BucketNotificationUsers { // they hold names
@@ -118,7 +118,7 @@ func TestEveryGroupHasItsConsumer(t *testing.T) {
 	t.Parallel()
 	groups := []bus.Group{
 		streams.UserIntake, streams.OrderIntake,
-		streams.UserGuard, streams.OrderGuard, streams.NotificationGuard, streams.RegistryGuard,
+		streams.UserGuard, streams.OrderGuard, streams.NotificationGuard, streams.RegistryGuard, streams.AlertsGuard,
 		streams.NotificationUsers, streams.NotificationOrders, streams.UserErasure,
 		streams.OrderTimers, streams.OrderDue,
 	}
@@ -151,7 +151,7 @@ func TestRedriveConsumersFilterOnTheirGroup(t *testing.T) {
 			t.Errorf("consumer %s of %s filters on %s", c.Config.Name, c.Stream, c.Config.FilterSubject)
 		}
 	}
-	for _, guard := range []bus.Group{streams.UserGuard, streams.OrderGuard, streams.NotificationGuard, streams.RegistryGuard} {
+	for _, guard := range []bus.Group{streams.UserGuard, streams.OrderGuard, streams.NotificationGuard, streams.RegistryGuard, streams.AlertsGuard} {
 		if guard.Redrive {
 			t.Errorf("%s takes redriven letters", guard.Name)
 		}
@@ -166,7 +166,7 @@ func TestBucketsOpenAsBuckets(t *testing.T) {
 	buckets := []string{
 		streams.BucketUsers, streams.BucketOrders, streams.BucketOrderSnapshots, streams.BucketOrderUsers, streams.BucketNotifications,
 		streams.BucketNotificationUsers, streams.BucketPasswords, streams.BucketUserKeys, streams.BucketSchemas, streams.BucketReactions,
-		streams.BucketServices, streams.BucketServiceSnapshots, streams.BucketServiceChecks,
+		streams.BucketServices, streams.BucketServiceSnapshots, streams.BucketServiceChecks, streams.BucketAlerts,
 		streams.BucketKeys, streams.BucketSigningKeys, streams.BucketSessions, streams.BucketLoginAttempts,
 	}
 	for _, name := range buckets {

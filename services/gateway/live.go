@@ -54,6 +54,7 @@ func histories() []live.History {
 		{Stream: streams.Orders, Events: orderapi.Events, Get: orderapi.Get.Spec()},
 		{Stream: streams.Notifications, Events: notificationapi.Events},
 		{Stream: streams.Services, Events: registryapi.Events},
+		{Stream: streams.Alerts, Events: registryapi.AlertEvents},
 	}
 }
 

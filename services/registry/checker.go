@@ -16,7 +16,7 @@ import (
 	"sluice/streams"
 )
 
-// checker checks the registered instances and asks for those on NATS. Of several replicas
+// checker checks the registered instances, asks for those on NATS, and raises alerts. Of several replicas
 // one does, the one that holds the lease: if all did, each instance would be asked as
 // often as there are replicas, and two replicas that see the network differently would
 // call it healthy and unhealthy in turns. When two do for a moment, each change of status
@@ -28,6 +28,7 @@ type checker struct {
 	checks   checks
 	prober   prober
 	presence presence
+	alarm    alarm
 	lease    lease
 	log      *slog.Logger
 
@@ -64,10 +65,11 @@ func (c *checker) Start(ctx context.Context) error {
 	go func() {
 		defer close(c.done)
 		c.lease.hold(ctx, func(ctx context.Context) {
-			var both sync.WaitGroup
-			both.Go(func() { c.lead(ctx) })
-			both.Go(func() { c.presence.lead(ctx) })
-			both.Wait()
+			var all sync.WaitGroup
+			all.Go(func() { c.lead(ctx) })
+			all.Go(func() { c.presence.lead(ctx) })
+			all.Go(func() { c.alarm.lead(ctx) })
+			all.Wait()
 		})
 	}()
 	return nil

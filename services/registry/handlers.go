@@ -24,6 +24,7 @@ import (
 type handlers struct {
 	services  *aggregate.Aggregates[service]
 	view      *projection.View[service]
+	raised    *projection.View[registryapi.Alert]
 	found     *discovery.Client
 	checks    checks
 	prober    prober

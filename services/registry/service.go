@@ -1,7 +1,7 @@
 // Package registry is the service registry: what runs and how it is. Services on NATS
 // are found by asking them, and say themselves how they are. Others are registered, and
 // are checked over HTTP or HTTPS. The history of who came and went and how they were is
-// in the stream SERVICES.
+// in the stream SERVICES. What operators should be told of is in the stream ALERTS.
 package registry
 
 import (
@@ -32,12 +32,19 @@ func run(ctx context.Context, env app.Env) error {
 	if err != nil {
 		return err
 	}
-	store := eventstore.New(env.JetStream, streams.Services, registryapi.Events, eventstore.SyncAlways(env.SyncAlways))
-	if err := store.Check(ctx); err != nil {
+	limits, err := readAlerts(env.Getenv)
+	if err != nil {
 		return err
 	}
-	if err := store.PublishSchemas(ctx, streams.BucketSchemas); err != nil {
-		return err
+	store := eventstore.New(env.JetStream, streams.Services, registryapi.Events, eventstore.SyncAlways(env.SyncAlways))
+	alertStore := eventstore.New(env.JetStream, streams.Alerts, registryapi.AlertEvents, eventstore.SyncAlways(env.SyncAlways))
+	for _, s := range []*eventstore.Store{store, alertStore} {
+		if err := s.Check(ctx); err != nil {
+			return err
+		}
+		if err := s.PublishSchemas(ctx, streams.BucketSchemas); err != nil {
+			return err
+		}
 	}
 	kv, err := env.JetStream.KeyValue(ctx, streams.BucketServiceChecks)
 	if err != nil {
@@ -45,15 +52,23 @@ func run(ctx context.Context, env app.Env) error {
 	}
 	view := projection.KV(env.JetStream, streams.BucketServices, project)
 	following := view.Follow(store, projection.Config{Log: env.Log})
+	raised := projection.KV(env.JetStream, streams.BucketAlerts, projectAlert)
+	followingAlerts := raised.Follow(alertStore, projection.Config{Log: env.Log})
 	services := aggregate.New(store, apply)
 	found, prober := discovery.New(env.NATS, discovery.Config{}), newProber(allowed, roots)
 	checking := &checker{
 		nc: env.NATS, services: services, view: view, checks: checks{kv}, prober: prober, log: env.Log,
 		presence: presence{found: found, services: services, view: view, every: askEvery, settle: settleTime, log: env.Log},
-		lease:    lease{kv: kv, holder: event.NewID(), term: leaseTime, log: env.Log},
+		alarm: alarm{
+			nc: env.NATS, alerts: aggregate.New(alertStore, applyAlert), raised: raised, every: limits.Every, after: limits.After, log: env.Log,
+			watchers: newWatchers(limits, sources{
+				js: env.JetStream, groups: streams.Groups(), found: found, caller: env.Caller, view: view, checks: checks{kv},
+			}),
+		},
+		lease: lease{kv: kv, holder: event.NewID(), term: leaseTime, log: env.Log},
 	}
 	h := handlers{
-		services: services, view: view, found: found,
+		services: services, view: view, raised: raised, found: found,
 		checks: checks{kv}, prober: prober, addresses: allowed, log: env.Log,
 	}
 
@@ -64,19 +79,23 @@ func run(ctx context.Context, env app.Env) error {
 	return env.Run(ctx,
 		services.Snapshots(streams.BucketServiceSnapshots, aggregate.SnapshotConfig{Log: env.Log}),
 		following,
+		followingAlerts,
 		bus.Consume(env.JetStream, env.Group(streams.RegistryGuard), bus.Config{Log: env.Log},
 			aggregate.Guard(store, streams.RegistryGuard, env.Log)),
+		bus.Consume(env.JetStream, env.Group(streams.AlertsGuard), bus.Config{Log: env.Log},
+			aggregate.Guard(alertStore, streams.AlertsGuard, env.Log)),
 		checking,
 		endpoint.Serve(nc, endpoint.ServiceConfig{
 			Name: env.Service, Version: env.Version, Description: "The registry: what runs and how it is", Log: env.Log, Verify: env.Verify,
-			Health: map[string]func() error{"read-model": following.Health},
+			Health: map[string]func() error{"read-model": following.Health, "alerts": followingAlerts.Health},
 		},
-			append(projection.Endpoints(env.Service, following),
+			append(projection.Endpoints(env.Service, following, followingAlerts),
 				endpoint.Handle(registryapi.Register, h.register),
 				endpoint.Handle(registryapi.Deregister, h.deregister),
 				endpoint.Handle(registryapi.Get, h.get),
 				endpoint.Handle(registryapi.List, h.list),
 				endpoint.Handle(registryapi.ChangeCheck, h.changeCheck),
-				endpoint.Handle(registryapi.HealthCheck, h.healthCheck))...),
+				endpoint.Handle(registryapi.HealthCheck, h.healthCheck),
+				endpoint.Handle(registryapi.Alerts, h.alerts))...),
 	)
 }

@@ -11,7 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"sluice/pkg/aggregate"
+	"sluice/pkg/bus"
 	"sluice/pkg/discovery"
+	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
 	"sluice/pkg/eventstore"
 	"sluice/pkg/natstest"
@@ -25,6 +27,12 @@ const patience = 30 * time.Second
 
 // shortSettle is how long somebody must be silent to be gone, in tests.
 const shortSettle = 1500 * time.Millisecond
+
+// shortAfter is how long something must be over its limit to be trouble, in tests.
+const shortAfter = 200 * time.Millisecond
+
+// watchedGroups are those whose dead letters and lag are watched, in tests.
+var watchedGroups = []bus.Group{{Stream: "JOBS", Name: "mailer"}, {Stream: "JOBS", Name: "packer"}}
 
 // replica is one registry, without its endpoints.
 type replica struct {
@@ -62,20 +70,29 @@ func newReplicaWith(t *testing.T, nc *nats.Conn, term time.Duration, prober prob
 	view := projection.KV(js, streams.BucketServices, project)
 	following := view.Follow(store, projection.Config{Log: log})
 	services := aggregate.New(store, apply)
+	alertStore := eventstore.New(js, streams.Alerts, registryapi.AlertEvents)
+	raised := projection.KV(js, streams.BucketAlerts, projectAlert)
+	followingAlerts := raised.Follow(alertStore, projection.Config{Log: log})
 	found := discovery.New(nc, discovery.Config{TTL: time.Millisecond, Collect: 200 * time.Millisecond})
 	r := &replica{nc: nc, handlers: handlers{
-		services: services, view: view, found: found,
+		services: services, view: view, raised: raised, found: found,
 		checks: checks{kv}, prober: prober, addresses: addresses{loopback: true}, log: log,
 	}}
 	r.checker = &checker{
 		nc: nc, services: services, view: view, checks: checks{kv}, prober: prober, log: log,
 		presence: presence{found: found, services: services, view: view, every: 50 * time.Millisecond, settle: shortSettle, log: log},
-		lease:    lease{kv: kv, holder: event.NewID(), term: term, log: log},
+		alarm: alarm{
+			nc: nc, alerts: aggregate.New(alertStore, applyAlert), raised: raised, every: 20 * time.Millisecond, after: shortAfter, log: log,
+			watchers: newWatchers(Alerts{LagEvents: 5, LagTime: time.Hour}, sources{
+				js: js, groups: watchedGroups, found: found, caller: endpoint.NewCaller(nc, endpoint.CallerConfig{}), view: view, checks: checks{kv},
+			}),
+		},
+		lease: lease{kv: kv, holder: event.NewID(), term: term, log: log},
 	}
 	parts := []interface {
 		Start(ctx context.Context) error
 		Stop(ctx context.Context) error
-	}{r.checker, following}
+	}{r.checker, following, followingAlerts}
 	stopped := false
 	r.stop = func() {
 		if stopped {
@@ -90,8 +107,10 @@ func newReplicaWith(t *testing.T, nc *nats.Conn, term time.Duration, prober prob
 			}
 		}
 	}
-	if err := following.Start(t.Context()); err != nil {
-		t.Fatal(err)
+	for _, part := range parts[1:] {
+		if err := part.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := r.checker.Start(t.Context()); err != nil {
 		t.Fatal(err)

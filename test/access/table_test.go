@@ -130,7 +130,11 @@ var table = map[string]row{
 	"svc.registry.list":         {ask: says(`{}`), want: operators},
 	"svc.registry.change-check": {ask: says(`{"name":"none","check":{"interval":"10s","timeout":"2s","retries":3}}`), want: adminsMiss},
 	"svc.registry.health-check": {ask: says(`{"name":"none"}`), want: adminsMiss},
+	"svc.registry.alerts":       {ask: says(`{}`), want: operators},
 	"svc.registry.health":       health,
+
+	"svc.registry.projection":         projection,
+	"svc.registry.projection-rebuild": rebuild,
 
 	"svc.gateway.routes": {ask: says(`{}`), want: admins},
 	"svc.gateway.health": health,

@@ -23,7 +23,7 @@ func TestServicesNeedWhatTheyMay(t *testing.T) {
 	t.Parallel()
 	s := startSecured(t)
 	data := t.TempDir()
-	env := []string{"SLUICE_REGISTRY_ALLOW_LOOPBACK=true", "SLUICE_ORDER_PENDING_TIMEOUT=1s"}
+	env := []string{"SLUICE_REGISTRY_ALLOW_LOOPBACK=true", "SLUICE_ORDER_PENDING_TIMEOUT=1s", "SLUICE_REGISTRY_ALERTS_EVERY=100ms", "SLUICE_REGISTRY_ALERTS_AFTER=100ms"}
 	running := make(map[string]*program.Process)
 	for _, name := range services {
 		running[name] = binary.Start(t, env, "--context", s.context(t, name), "--data", data, name)
@@ -104,6 +104,19 @@ func TestServicesMayDoNoMore(t *testing.T) {
 			publish("deadletter.notification-users.x"):        true,
 			publish("deadletter.order-intake.x"):              false,
 			publish("$JS.ACK.ORDERS.notification-orders.1.2"): true,
+		},
+		"registry": {
+			publish("alert.raised.x"):                                       true,
+			publish("svc.order.projection"):                                 true,
+			publish("svc.order.projection-rebuild"):                         false,
+			publish("svc.order.create"):                                     false,
+			publish("$JS.API.CONSUMER.INFO.ORDERS.notification-orders"):     true, // how far behind it is
+			publish("$JS.API.CONSUMER.MSG.NEXT.ORDERS.notification-orders"): false,
+			publish("$JS.API.DIRECT.GET.ORDERS"):                            false,
+			publish("$JS.API.STREAM.MSG.GET.USERS"):                         false,
+			publish("$JS.API.CONSUMER.CREATE.USERS.x"):                      false,
+			publish("$JS.API.CONSUMER.DELETE.ORDERS.notification-orders"):   false,
+			publish("$JS.API.STREAM.MSG.DELETE.DEADLETTERS"):                false,
 		},
 		"user": {
 			publish("$KV.keys.user.x"):         true,

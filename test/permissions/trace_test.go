@@ -57,14 +57,15 @@ var rare = []struct{ what, why string }{
 	{`\$JS\.FC\.`, "the server asks a watcher how far it is when there is much to watch"},
 	{`-g[2-9]\b|STREAM\.DELETE\.KV_`, "a read model is rebuilt more than once, and what was rebuilt is deleted later"},
 	{`-redrive\b`, "only what a group has given up is redriven to it; the intakes show how"},
-	{`publish deadletter\.[a-z]+-(users|orders|timers|due|erasure)\.`, "handlers of events that services wrote do not fail here"},
+	{`publish deadletter\.[a-z]+-(users|orders|alerts|timers|due|erasure)\.`, "handlers of events that services wrote do not fail here"},
 	{`notification .*DEADLETTERS`, "likewise"},
 	{`CONSUMER\.RESET\..*(_INTAKE|TIMERS)\.`, "the consumer of a queue begins where the queue does"},
-	{`(MSG|DIRECT)\.GET\.(USERS|ORDERS|NOTIFICATIONS|SERVICES)$`, "what comes before an event is read when the reader has not seen it"},
+	{`(MSG|DIRECT)\.GET\.(USERS|ORDERS|NOTIFICATIONS|SERVICES|ALERTS)$`, "what comes before an event is read when the reader has not seen it"},
 	{`CONSUMER\.MSG\.NEXT\.KV_`, "a bucket is read like a stream by who has lost it to another writer"},
 	{`DIRECT\.GET\.KV_order-users\.>`, "the user service is away before the replica of users is rebuilt"},
 	{`CONSUMER\.DELETE\.KV_keys`, "a watcher that is stopped in time deletes its consumer"},
 	{`\$KV\.order-snapshots\.`, "orders have short histories"},
+	{`svc\.\*\.requests\.cancel`, "the registry stops while it asks a service for its read models"},
 	{`svc\.user\.requests\.cancel`, "who asked for an order goes away while the user service is asked"},
 }
 

@@ -41,11 +41,12 @@ func (w work) all(t *testing.T) string {
 	order := w.order(t, user.ID)
 	for _, path := range []string{
 		"/v1/orders/" + order.ID + "/history", "/v1/users/" + user.ID + "/orders", "/v1/orders", "/v1/orders/export", "/v1/notifications",
-		"/v1/services", "/v1/dead-letters", "/v1/users", "/v1/orders/" + order.ID + "?version=1",
+		"/v1/services", "/v1/dead-letters", "/v1/alerts", "/v1/users", "/v1/orders/" + order.ID + "?version=1",
 	} {
 		w.Do(t, http.MethodGet, path, nil).Want(t, http.StatusOK)
 	}
-	for _, stream := range []string{"USERS", "ORDERS", "NOTIFICATIONS", "SERVICES"} {
+	w.alerted(t)
+	for _, stream := range []string{"USERS", "ORDERS", "NOTIFICATIONS", "SERVICES", "ALERTS"} {
 		w.follow(t, stream)
 	}
 	buyer := w.takeIn(t)
@@ -124,7 +125,7 @@ func (w work) follow(t *testing.T, stream string) {
 func (w work) guarded(t *testing.T) {
 	t.Helper()
 	js := natstest.JetStream(t, w.connect(t, "admin"))
-	for entity, stream := range map[string]string{"user": "USERS", "order": "ORDERS", "notification": "NOTIFICATIONS", "service": "SERVICES"} {
+	for entity, stream := range map[string]string{"user": "USERS", "order": "ORDERS", "notification": "NOTIFICATIONS", "service": "SERVICES", "alert": "ALERTS"} {
 		ack, err := js.Publish(t.Context(), entity+".created."+event.NewID(), []byte("litter"))
 		if err != nil {
 			t.Fatal(err)
@@ -209,6 +210,28 @@ func (w work) deadLetters(t *testing.T) {
 	}
 }
 
+// alerted waits until a dead letter is an alert, and discards it.
+func (w work) alerted(t *testing.T) {
+	t.Helper()
+	if err := w.connect(t, "outsider").Publish("user.created", []byte("not an event")); err != nil {
+		t.Fatal(err)
+	}
+	var page struct {
+		Items []identified `json:"items"`
+	}
+	raised := func(n int) func() bool {
+		return func() bool {
+			page.Items = nil
+			w.Get(t, "/v1/alerts", &page)
+			return len(page.Items) == n
+		}
+	}
+	program.Until(t, "it is raised", raised(1))
+	w.Get(t, "/v1/dead-letters?consumer=user-intake", &page)
+	w.Do(t, http.MethodDelete, "/v1/dead-letters/"+page.Items[0].ID, nil).Want(t, http.StatusOK)
+	program.Until(t, "it is over", raised(0))
+}
+
 // registered registers a service that does not run on NATS, and has it checked so often
 // that its history is long.
 func (w work) registered(t *testing.T) {
@@ -236,7 +259,7 @@ func (w work) rebuilt(t *testing.T) {
 	nc := w.connect(t, "admin")
 	js := natstest.JetStream(t, nc)
 	for service, models := range map[string][]string{
-		"user": {"users"}, "order": {"orders", "order-users"}, "notification": {"notifications", "notification-users"}, "registry": {"services"},
+		"user": {"users"}, "order": {"orders", "order-users"}, "notification": {"notifications", "notification-users"}, "registry": {"services", "alerts"},
 	} {
 		for _, model := range models {
 			ask := nats.NewMsg("svc." + service + ".projection-rebuild")

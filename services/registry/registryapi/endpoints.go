@@ -36,7 +36,7 @@ var (
 
 // Routes are the specs of all endpoints.
 var Routes = []endpoint.Spec{
-	Register.Spec(), Deregister.Spec(), Get.Spec(), List.Spec(), ChangeCheck.Spec(), HealthCheck.Spec(),
+	Register.Spec(), Deregister.Spec(), Get.Spec(), List.Spec(), ChangeCheck.Spec(), HealthCheck.Spec(), Alerts.Spec(),
 }
 
 // Status is how an instance or a service is.

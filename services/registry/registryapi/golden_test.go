@@ -35,6 +35,26 @@ func TestEventsStayReadable(t *testing.T) {
 	eventtest.CheckEvents(t, registryapi.Events, "testdata", samples()...)
 }
 
+// TestAlertsStayReadable does the same for alerts.
+func TestAlertsStayReadable(t *testing.T) {
+	t.Parallel()
+	const folder = "testdata/alerts"
+	about := registryapi.AboutAlert{
+		AlertID: eventtest.SampleID, Kind: registryapi.AlertDeadLetters, Subject: "notification-users",
+		Reason: "3 dead letters, more than 0", Timestamp: eventtest.SampleTime(),
+	}
+	samples := []event.Data{
+		registryapi.AlertRaised{AboutAlert: about, Since: eventtest.SampleTime()},
+		registryapi.AlertResolved{AboutAlert: about, RaisedAt: eventtest.SampleTime()},
+	}
+	if *update {
+		eventtest.WriteEvents(t, registryapi.AlertEvents, folder, samples...)
+		eventtest.WriteSchemas(t, registryapi.AlertEvents, folder)
+	}
+	eventtest.CheckEvents(t, registryapi.AlertEvents, folder, samples...)
+	eventtest.CheckSchemas(t, registryapi.AlertEvents, folder)
+}
+
 // TestSchemasStayReadable holds what stored events look like. A golden schema only
 // ever gains optional members; all else needs a new schema version.
 func TestSchemasStayReadable(t *testing.T) {
