@@ -25,7 +25,7 @@ const (
 // although another owns them.
 var reads = map[string][]string{
 	"order":        {"user/USERS.json"},
-	"notification": {"user/USERS.json", "order/ORDERS.json"},
+	"notification": {"user/USERS.json", "order/ORDERS.json", "registry/ALERTS.json"},
 }
 
 // Consumer is one durable consumer and the stream it reads.

@@ -29,6 +29,7 @@ var UserErasure = bus.Group{Stream: "USERS", Name: "user-erasure", Redrive: true
 var (
 	NotificationUsers  = bus.Group{Stream: "USERS", Name: "notification-users", Redrive: true}
 	NotificationOrders = bus.Group{Stream: "ORDERS", Name: "notification-orders", Redrive: true}
+	NotificationAlerts = bus.Group{Stream: "ALERTS", Name: "notification-alerts", Redrive: true}
 )
 
 // Groups for the timers of orders. What sets one does not give up, since without it
@@ -43,6 +44,6 @@ func Groups() []bus.Group {
 	return []bus.Group{
 		UserIntake, OrderIntake,
 		UserGuard, OrderGuard, NotificationGuard, RegistryGuard, AlertsGuard,
-		UserErasure, NotificationUsers, NotificationOrders, OrderTimers, OrderDue,
+		UserErasure, NotificationUsers, NotificationOrders, NotificationAlerts, OrderTimers, OrderDue,
 	}
 }

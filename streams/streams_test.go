@@ -119,7 +119,7 @@ func TestEveryGroupHasItsConsumer(t *testing.T) {
 	groups := []bus.Group{
 		streams.UserIntake, streams.OrderIntake,
 		streams.UserGuard, streams.OrderGuard, streams.NotificationGuard, streams.RegistryGuard, streams.AlertsGuard,
-		streams.NotificationUsers, streams.NotificationOrders, streams.UserErasure,
+		streams.NotificationUsers, streams.NotificationOrders, streams.NotificationAlerts, streams.UserErasure,
 		streams.OrderTimers, streams.OrderDue,
 	}
 	for _, g := range slices.Clone(groups) {

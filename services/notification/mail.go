@@ -18,7 +18,7 @@ import (
 // twice can tell.
 type email struct {
 	ID            string // of the notification; Message-ID is <ID@sluice>
-	UserID        string
+	UserID        string // empty for an operator
 	To            string
 	CorrelationID string
 	Date          time.Time
@@ -54,7 +54,9 @@ func compose(from string, m email) (*mail.Msg, error) {
 	msg.SetDateWithValue(m.Date)
 	msg.Subject(m.subject)
 	msg.SetGenHeader("Sluice-Correlation-Id", m.CorrelationID)
-	msg.SetGenHeader(headerUserID, m.UserID)
+	if m.UserID != "" {
+		msg.SetGenHeader(headerUserID, m.UserID)
+	}
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	msg.SetBodyString(mail.TypeTextPlain, m.body)
 	return msg, nil

@@ -11,7 +11,7 @@ func apply(n notificationapi.Notification, e event.Event, data event.Data) notif
 		if n.Version == 0 {
 			n.CreatedAt = a.Timestamp
 		}
-		n.ID, n.UserID, n.OrderID, n.Kind, n.EventID = e.Subject, a.UserID, a.OrderID, a.Kind, a.EventID
+		n.ID, n.UserID, n.OrderID, n.AlertID, n.Kind, n.EventID = e.Subject, a.UserID, a.OrderID, a.AlertID, a.Kind, a.EventID
 		n.Status, n.UpdatedAt = status, a.Timestamp
 	}
 	switch d := data.(type) {

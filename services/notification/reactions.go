@@ -24,6 +24,7 @@ type reactions struct {
 	users         *projection.View[addressee]
 	replicating   *projection.Runner // of users
 	mail          mailer
+	operators     []string // whom alerts are mailed to
 	js            jetstream.JetStream
 	log           *slog.Logger
 }
@@ -107,6 +108,11 @@ func (r reactions) notify(ctx context.Context, cause event.Event, about notifica
 		return nil // there is nobody to write to
 	}
 	about.NotificationID = event.DeriveID("notification", string(about.Kind), cause.Source, cause.ID)
+	return r.send(ctx, cause, about, to.Email, l)
+}
+
+// send sends the mail that about names, and records it.
+func (r reactions) send(ctx context.Context, cause event.Event, about notificationapi.About, address string, l letter) error {
 	about.EventID = cause.ID
 	known, err := r.notifications.Get(ctx, about.NotificationID)
 	if err != nil && !errors.Is(err, aggregate.ErrNotFound) {
@@ -116,7 +122,7 @@ func (r reactions) notify(ctx context.Context, cause event.Event, about notifica
 		return nil
 	}
 	sendErr := r.mail.Send(ctx, email{
-		ID: about.NotificationID, UserID: about.UserID, To: to.Email, Date: cause.Time, letter: l,
+		ID: about.NotificationID, UserID: about.UserID, To: address, Date: cause.Time, letter: l,
 		CorrelationID: event.MetadataFrom(ctx).CorrelationID,
 	})
 	about.Timestamp = time.Now().UTC()
@@ -125,7 +131,7 @@ func (r reactions) notify(ctx context.Context, cause event.Event, about notifica
 			return err
 		}
 		r.log.InfoContext(ctx, "notification sent", "kind", about.Kind, "notification_id", about.NotificationID,
-			"user_id", about.UserID, "event_id", about.EventID)
+			"user_id", about.UserID, "alert_id", about.AlertID, "event_id", about.EventID)
 		return nil
 	}
 	undeliverable := errors.Is(sendErr, errUndeliverable)

@@ -1,6 +1,7 @@
 // Package notification is the notification service: it writes to users about what
-// happened to them. It reacts to the events of users and orders, sends mail, and
-// records in the stream NOTIFICATIONS what was sent and what could not be.
+// happened to them, and to operators about alerts. It reacts to the events of users,
+// orders and alerts, sends mail, and records in the stream NOTIFICATIONS what was sent and
+// what could not be.
 package notification
 
 import (
@@ -15,6 +16,7 @@ import (
 	"sluice/pkg/projection"
 	"sluice/services/notification/notificationapi"
 	"sluice/services/order/orderapi"
+	"sluice/services/registry/registryapi"
 	"sluice/services/user/userapi"
 	"sluice/streams"
 )
@@ -27,6 +29,10 @@ func run(ctx context.Context, env app.Env) error {
 	if err != nil {
 		return err
 	}
+	settings, err := readSettings(env.Getenv)
+	if err != nil {
+		return err
+	}
 	store := eventstore.New(env.JetStream, streams.Notifications, notificationapi.Events, eventstore.SyncAlways(env.SyncAlways))
 	if err := store.Check(ctx); err != nil {
 		return err
@@ -36,11 +42,15 @@ func run(ctx context.Context, env app.Env) error {
 	}
 	userStore := eventstore.New(env.JetStream, streams.Users, userapi.Events)
 	orderStore := eventstore.New(env.JetStream, streams.Orders, orderapi.Events)
+	alertStore := eventstore.New(env.JetStream, streams.Alerts, registryapi.AlertEvents)
 	view := projection.KV(env.JetStream, streams.BucketNotifications, project)
 	following := view.Follow(store, projection.Config{Log: env.Log})
 	replica := projection.KV(env.JetStream, streams.BucketNotificationUsers, replicate)
 	replicating := replica.Follow(userStore, projection.Config{Log: env.Log, Erases: true})
-	r := reactions{notifications: aggregate.New(store, apply), users: replica, replicating: replicating, mail: mail, js: env.JetStream, log: env.Log}
+	r := reactions{
+		notifications: aggregate.New(store, apply), users: replica, replicating: replicating,
+		mail: mail, operators: settings.Operators, js: env.JetStream, log: env.Log,
+	}
 	h := handlers{view: view}
 
 	nc, err := env.Connect("endpoints")
@@ -56,6 +66,8 @@ func run(ctx context.Context, env app.Env) error {
 			bus.On(r.userCreated), bus.On(r.userErased)),
 		bus.Consume(env.JetStream, env.Group(streams.NotificationOrders), bus.Config{Log: env.Log, Read: orderStore.Reader().Read},
 			bus.On(r.orderCreated)),
+		bus.Consume(env.JetStream, env.Group(streams.NotificationAlerts), bus.Config{Log: env.Log, Read: alertStore.Reader().Read},
+			bus.On(r.alertRaised), bus.On(r.alertResolved)),
 		endpoint.Serve(nc, endpoint.ServiceConfig{
 			Name: env.Service, Version: env.Version, Description: "Notifications: mail to users about what happened", Log: env.Log, Verify: env.Verify,
 			Health: map[string]func() error{"read-model": following.Health, "replica-of-users": replicating.Health},

@@ -27,8 +27,9 @@ const (
 // Notification is a notification as others see it.
 type Notification struct {
 	ID        string    `json:"id"`
-	UserID    string    `json:"user_id"`
+	UserID    string    `json:"user_id,omitempty"` // absent when it went to an operator
 	OrderID   string    `json:"order_id,omitempty"`
+	AlertID   string    `json:"alert_id,omitempty"`
 	Kind      Kind      `json:"kind"`
 	Status    Status    `json:"status"`
 	EventID   string    `json:"event_id"` // the event that asked for it

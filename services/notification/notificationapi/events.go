@@ -23,14 +23,16 @@ type Kind string
 const (
 	KindWelcome           Kind = "welcome"
 	KindOrderConfirmation Kind = "order_confirmation"
+	KindAlert             Kind = "alert" // to an operator
 )
 
 // About says what a notification is about, to whom it goes and which event asked
 // for it.
 type About struct {
 	NotificationID string    `json:"notification_id"`
-	UserID         string    `json:"user_id"`
+	UserID         string    `json:"user_id"` // empty when it goes to an operator, who need not be a user
 	OrderID        string    `json:"order_id,omitempty"`
+	AlertID        string    `json:"alert_id,omitempty"`
 	Kind           Kind      `json:"kind"`
 	EventID        string    `json:"event_id"`
 	Timestamp      time.Time `json:"timestamp"`
@@ -44,8 +46,8 @@ func (a About) OccurredAt() time.Time { return a.Timestamp }
 
 // Validate checks what every reader relies on.
 func (a About) Validate() error {
-	if a.NotificationID == "" || a.UserID == "" || a.Kind == "" {
-		return errors.New("notification_id, user_id and kind are required")
+	if a.NotificationID == "" || a.UserID == "" && a.AlertID == "" || a.Kind == "" {
+		return errors.New("notification_id, kind, and user_id or alert_id are required")
 	}
 	return nil
 }
