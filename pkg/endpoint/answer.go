@@ -9,21 +9,15 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/trace"
 
 	"sluice/pkg/auth"
 	"sluice/pkg/event"
 	"sluice/pkg/telemetry"
 )
 
-// asServer marks the spans of requests.
-var asServer = trace.WithSpanKind(trace.SpanKindServer)
-
 // answer carries out one request, from its headers to its reply.
 func (s *Server) answer(h Handler, l *lane, r *request) {
-	ctx, span := telemetry.Start(telemetry.Extract(s.base, r.header), h.spec.Subject, asServer)
-	defer span.End()
+	ctx, span := telemetry.Start(telemetry.Extract(s.base, r.header), h.spec.Subject, l.span...)
 	defer r.end()
 	err := s.prepare(ctx, h.spec, r)
 	var body []byte
@@ -34,21 +28,26 @@ func (s *Server) answer(h Handler, l *lane, r *request) {
 	default:
 		body, err = protect(h, r)
 	}
+	took := time.Since(r.arrived)
 	l.stats.requests.Add(1)
-	l.stats.nanoseconds.Add(int64(time.Since(r.arrived)))
+	l.stats.nanoseconds.Add(int64(took))
 	if r.gaveUp.Load() {
 		l.stats.cancelled.Add(1)
+		s.meters.answered(ctx, l, took, cancelled)
+		endSpan(span, cancelled)
 		s.cfg.Log.DebugContext(r.values, "request given up by its caller", "subject", h.spec.Subject)
 		return
 	}
-	switch code := CodeOf(err); code {
+	code := CodeOf(err)
+	switch code {
 	case CodeInternal, CodeUnavailable, CodeDeadline:
 		l.stats.errors.Add(1)
-		span.SetStatus(codes.Error, string(code))
 	default:
 	}
+	s.meters.answered(ctx, l, took, code)
 	s.record(h.spec.Subject, r, err)
 	s.reply(r, body, err)
+	endSpan(span, code)
 }
 
 // prepare makes r a context over ctx, of what its headers say.

@@ -9,12 +9,10 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
-	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 
 	"sluice/pkg/resilience"
-	"sluice/pkg/telemetry"
 )
 
 // CallerConfig has the settings of a [Caller].
@@ -25,6 +23,9 @@ type CallerConfig struct {
 	// Token returns what proves who this process is, for calls in whose context nobody
 	// asks. Without it such calls are anonymous.
 	Token func(ctx context.Context) (string, error)
+	// Meters take what the calls do, in OpenTelemetry's way: package telemetry has the
+	// names. The default is the process's provider.
+	Meters metric.MeterProvider
 }
 
 // Caller sends requests. It is safe for concurrent use; a process needs one. Its replies
@@ -35,12 +36,18 @@ type Caller struct {
 	timeout  time.Duration
 	token    func(ctx context.Context) (string, error)
 	policies *resilience.Set // nil: none
+	meters   *callMeters
 }
 
 // NewCaller returns a caller on nc, which it shares with others and never closes. Who
 // drains nc ends the calls that are under way.
 func NewCaller(nc *nats.Conn, cfg CallerConfig) *Caller {
-	return &Caller{nc: nc, mux: &mux{nc: nc}, timeout: cmp.Or(cfg.Timeout, 5*time.Second), token: cfg.Token}
+	if cfg.Meters == nil {
+		cfg.Meters = otel.GetMeterProvider()
+	}
+	return &Caller{
+		nc: nc, mux: &mux{nc: nc}, timeout: cmp.Or(cfg.Timeout, 5*time.Second), token: cfg.Token, meters: newCallMeters(cfg.Meters),
+	}
 }
 
 // Call asks the service of m and returns its answer. Deadline, trace, correlation id
@@ -83,26 +90,10 @@ func (c *Caller) Forward(ctx context.Context, s Spec, h nats.Header, body []byte
 // Request is [Call] for those who hold the body already. Headers that are set in h
 // count before what ctx says.
 func (c *Caller) Request(ctx context.Context, subject string, h nats.Header, body []byte) (Reply, error) {
-	ctx, span := startSpan(ctx, subject)
-	reply, err := c.request(ctx, subject, h, body)
-	if err != nil {
-		span.SetStatus(codes.Error, string(CodeOf(err)))
-	}
-	span.End()
+	a := c.meters.begin(ctx, subject)
+	reply, err := c.request(a.ctx, subject, h, body)
+	a.end(err)
 	return reply, err
-}
-
-// asClient marks the spans of calls.
-var asClient = trace.WithSpanKind(trace.SpanKindClient)
-
-// startSpan starts the span of a call, unless it would not be recorded: because no span
-// is, or because it is part of one in this process that is not.
-func startSpan(ctx context.Context, subject string) (context.Context, trace.Span) {
-	parent := trace.SpanContextFromContext(ctx)
-	if !telemetry.Recording() || parent.IsValid() && !parent.IsRemote() && !parent.IsSampled() {
-		return ctx, noop.Span{}
-	}
-	return telemetry.Start(ctx, subject, asClient) //nolint:spancheck // whoever asked for it ends it
 }
 
 // pending is a call that waits for its reply. It is used again.

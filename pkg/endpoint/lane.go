@@ -3,6 +3,9 @@ package endpoint
 import (
 	"slices"
 	"sync"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // lane runs the requests of one endpoint: some at once, more in a queue, the rest
@@ -14,6 +17,10 @@ type lane struct {
 
 	workers sync.WaitGroup
 	stats   stats
+
+	span     []trace.SpanStartOption // of its requests
+	outcomes outcomes
+	observed metric.ObserveOption
 
 	mu      sync.Mutex
 	queue   []*request
@@ -148,6 +155,13 @@ func (l *lane) close() {
 		awake <- struct{}{}
 	}
 	l.idle = nil
+}
+
+// occupied returns how many requests run and how many wait.
+func (l *lane) occupied() (running, queued int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.running), len(l.queue)
 }
 
 // unfinished returns how many requests run or wait.

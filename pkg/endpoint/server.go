@@ -11,6 +11,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 
 	"sluice/pkg/auth"
 	"sluice/pkg/event"
@@ -39,6 +43,10 @@ type ServiceConfig struct {
 	// Policies, if there are any, show their breakers in svc.<name>.health. One that is
 	// open does not make the service fail.
 	Policies *resilience.Set
+
+	// Meters take what the endpoints do, in OpenTelemetry's way: package telemetry has
+	// the names. The default is the process's provider.
+	Meters metric.MeterProvider
 }
 
 // Server serves the endpoints of one service on a connection of its own. It is
@@ -53,6 +61,9 @@ type Server struct {
 	service micro.Service
 	before  int // subscriptions of nc that are not micro's
 	early   early
+
+	meters    meters
+	unmeasure func() // nil: nothing is measured
 }
 
 // Serve returns a server for handlers and for svc.<name>.health. It panics when a
@@ -64,7 +75,10 @@ func Serve(nc *nats.Conn, cfg ServiceConfig, handlers ...Handler) *Server {
 	cfg.Queue = cmp.Or(cfg.Queue, 1024)
 	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
 	cfg.MaxTimeout = cmp.Or(cfg.MaxTimeout, 30*time.Second)
-	s := &Server{nc: nc, cfg: cfg, lanes: make(map[string]*lane, len(handlers)+1)}
+	if cfg.Meters == nil {
+		cfg.Meters = otel.GetMeterProvider()
+	}
+	s := &Server{nc: nc, cfg: cfg, lanes: make(map[string]*lane, len(handlers)+1), meters: newMeters(cfg.Meters)}
 	s.handlers = append(slices.Clip(handlers), Handle(Health(cfg.Name), s.health))
 	for _, h := range s.handlers {
 		if h.spec.Service != cfg.Name {
@@ -73,7 +87,12 @@ func Serve(nc *nats.Conn, cfg ServiceConfig, handlers ...Handler) *Server {
 		if s.lanes[h.spec.Name] != nil {
 			panic(fmt.Sprintf("endpoint %s is served twice", h.spec.Subject))
 		}
-		s.lanes[h.spec.Name] = &lane{concurrency: cfg.Concurrency, limit: max(cfg.Queue, 0), streaming: h.spec.Streaming}
+		of := attributesOf(cfg.Name, h.spec.Subject)
+		s.lanes[h.spec.Name] = &lane{
+			concurrency: cfg.Concurrency, limit: max(cfg.Queue, 0), streaming: h.spec.Streaming,
+			span: []trace.SpanStartOption{asServer, trace.WithAttributes(of...)}, outcomes: outcomesOf(of),
+			observed: metric.WithAttributeSet(attribute.NewSet(of...)),
+		}
 	}
 	return s
 }
@@ -86,6 +105,7 @@ func (s *Server) Start(ctx context.Context) error {
 		s.nc.Close()
 		return fmt.Errorf("serve %s: %w", s.cfg.Name, err)
 	}
+	s.unmeasure = s.measure()
 	return nil
 }
 
@@ -171,6 +191,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	defer s.nc.Close()
 	if s.service == nil {
 		return nil
+	}
+	if s.unmeasure != nil {
+		defer s.unmeasure()
 	}
 	if err := s.service.Stop(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("stop serving %s: %w", s.cfg.Name, err)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
-	"go.opentelemetry.io/otel/codes"
 )
 
 // CallStream asks the service of m and yields the items as they come. An error is the
@@ -56,9 +55,10 @@ func (c *Caller) ForwardStream(ctx context.Context, s Spec, h nats.Header, body 
 }
 
 // stream calls each with what comes, until it returns false.
-func (c *Caller) stream(ctx context.Context, t target, h nats.Header, body []byte, each func(r *reading, lines []byte) bool) error {
-	ctx, span := startSpan(ctx, t.subject)
-	defer span.End()
+func (c *Caller) stream(ctx context.Context, t target, h nats.Header, body []byte, each func(r *reading, lines []byte) bool) (err error) {
+	a := c.meters.begin(ctx, t.subject)
+	defer func() { a.end(err) }() // who reads may panic
+	ctx = a.ctx
 	r, err := under(ctx, c, t, h, func(attempt context.Context) (*reading, error) {
 		r := c.newReading(t.subject)
 		if err := r.open(ctx, attempt, h, body); err != nil {
@@ -70,9 +70,6 @@ func (c *Caller) stream(ctx context.Context, t target, h nats.Header, body []byt
 	if err == nil {
 		err = r.all(ctx, each)
 		r.close()
-	}
-	if err != nil {
-		span.SetStatus(codes.Error, string(CodeOf(err)))
 	}
 	return err
 }

@@ -68,10 +68,8 @@ func (t *tracing) shutdown(ctx context.Context) error {
 // of returns the tracer of the service that ctx belongs to.
 func (t *tracing) of(ctx context.Context) trace.Tracer {
 	if len(t.services) > 0 {
-		if service, ok := ctx.Value(serviceKey{}).(string); ok {
-			if own, ok := t.services[service]; ok {
-				return own
-			}
+		if own, ok := t.services[ServiceOf(ctx)]; ok {
+			return own
 		}
 	}
 	return t.own
@@ -90,4 +88,10 @@ type serviceKey struct{}
 // that are started in it are that service's.
 func WithService(ctx context.Context, service string) context.Context {
 	return context.WithValue(ctx, serviceKey{}, service)
+}
+
+// ServiceOf returns the service that ctx belongs to, or "".
+func ServiceOf(ctx context.Context) string {
+	service, _ := ctx.Value(serviceKey{}).(string)
+	return service
 }
