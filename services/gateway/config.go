@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/metric"
 
 	"sluice/pkg/auth"
 	"sluice/pkg/discovery"
@@ -37,7 +38,10 @@ type Config struct {
 	Histories []live.History
 	JetStream jetstream.JetStream
 
-	Log      *slog.Logger                // default: discards
+	Log *slog.Logger // default: discards
+	// Meters take what the requests do, in OpenTelemetry's way: package telemetry has the
+	// names. The default is the process's provider.
+	Meters   metric.MeterProvider
 	Ready    func(context.Context) error // one more condition for /readyz; nil means none
 	Settings Settings
 	// Listening, when set, is told where the gateway listens, with the port it got.

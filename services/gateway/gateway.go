@@ -33,6 +33,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
@@ -49,6 +50,7 @@ type Gateway struct {
 	outer    http.Handler            // what every request goes through
 	limits   limits
 	live     *live.Handler // nil without histories
+	meters   *meters
 
 	table  atomic.Pointer[table]
 	known  chan struct{} // closed when the services have been asked once
@@ -62,6 +64,8 @@ type Gateway struct {
 	address  string
 	serving  chan error
 
+	unmeasure func() error // set by Start
+
 	mu     sync.Mutex
 	unused map[net.Conn]struct{} // accepted, nothing received yet
 }
@@ -71,7 +75,7 @@ type Gateway struct {
 func New(cfg Config) *Gateway {
 	g := &Gateway{cfg: cfg.withDefaults(), unused: make(map[net.Conn]struct{}), known: make(chan struct{})}
 	g.looking.Interval = time.Second
-	g.limits = newLimits(g.cfg.Settings)
+	g.limits, g.meters = newLimits(g.cfg.Settings), newMeters(g.cfg.Meters)
 	if len(g.cfg.Histories) > 0 {
 		g.live = g.newLive()
 	}
@@ -124,6 +128,7 @@ func (g *Gateway) dispatch(w http.ResponseWriter, req *http.Request) {
 		segment, _, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
 		if h, ok := g.handlers[segment]; ok {
 			req.Pattern = "/" + segment + "/"
+			trace.SpanFromContext(req.Context()).SetName(spanName(knownMethod(req.Method), req.Pattern)) // unless h knows better
 			h.ServeHTTP(w, req)
 			return
 		}

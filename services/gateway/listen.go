@@ -53,8 +53,11 @@ func (g *Gateway) Start(ctx context.Context) error {
 		g.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 		scheme = "https"
 	}
+	if g.unmeasure, err = g.measureStreams(); err != nil {
+		return errors.Join(fmt.Errorf("measure the streams of events: %w", err), listener.Close())
+	}
 	if err := g.startFollowing(ctx); err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, g.unmeasure(), listener.Close())
 	}
 	base := context.WithoutCancel(ctx)
 	g.server.BaseContext = func(net.Listener) context.Context { return base }
@@ -92,6 +95,9 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	unused.Wait()
 	if err != nil {
 		err = errors.Join(fmt.Errorf("finish HTTP requests: %w", err), g.server.Close())
+	}
+	if unmeasured := g.unmeasure(); unmeasured != nil {
+		err = errors.Join(err, fmt.Errorf("give up the meters: %w", unmeasured))
 	}
 	if served := <-g.serving; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, fmt.Errorf("serve HTTP: %w", served))

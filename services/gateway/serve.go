@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.opentelemetry.io/otel/trace"
 
 	"sluice/pkg/endpoint"
 	"sluice/pkg/event"
@@ -26,8 +25,9 @@ func (g *Gateway) ServeHTTP(out http.ResponseWriter, req *http.Request) {
 	w := &recorder{ResponseWriter: out}
 	ctx := context.WithValue(req.Context(), recorderKey{}, w)
 	ctx = event.WithMetadata(ctx, event.Metadata{CorrelationID: correlation})
-	ctx, span := telemetry.Start(telemetry.Extract(ctx, traceHeader(req.Header)), method(req.Method), trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := telemetry.Start(telemetry.Extract(ctx, traceHeader(req.Header)), spanName(knownMethod(req.Method), ""), asServer)
 	defer span.End()
+	defer g.meters.begun(ctx, req)()
 	req = req.WithContext(ctx)
 	h := w.Header()
 	h.Set(endpoint.HeaderCorrelationID, correlation)
@@ -38,9 +38,9 @@ func (g *Gateway) ServeHTTP(out http.ResponseWriter, req *http.Request) {
 	if w.status == 0 {
 		w.status = http.StatusOK // as the server has it for an answer of trailers alone
 	}
-	if req.Pattern != "" {
-		span.SetName(req.Pattern)
-	}
+	kind := w.kind(req, aborted)
+	describe(span, req, kind)
+	g.meters.answered(ctx, kind, time.Since(start))
 	level := slog.LevelInfo
 	if req.Pattern == "GET /healthz" || req.Pattern == "GET /readyz" {
 		level = slog.LevelDebug

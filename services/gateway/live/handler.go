@@ -76,6 +76,13 @@ func New(cfg Config) *Handler {
 	return h
 }
 
+// Open returns how many streams are open.
+func (h *Handler) Open() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.open
+}
+
 // Drain ends all streams politely and lets no new ones begin.
 func (h *Handler) Drain() { h.drain() }
 

@@ -24,10 +24,13 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 	"connectrpc.com/grpcreflect"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 
 	"sluice/pkg/auth"
 	"sluice/pkg/endpoint"
@@ -44,7 +47,10 @@ type Config struct {
 	// token is refused.
 	Verify func(ctx context.Context, token string) (auth.Identity, error)
 
-	Log     *slog.Logger  // default: discards
+	Log *slog.Logger // default: discards
+	// Meters take what the calls of users and orders do, in OpenTelemetry's way. The
+	// default is the process's provider.
+	Meters  metric.MeterProvider
 	Timeout time.Duration // the most for a call, from its headers to its answer; default 10 s
 	// MaxMessage is the most bytes of a request, decompressed; default 1 MiB, which is
 	// what NATS takes.
@@ -62,6 +68,9 @@ func Handlers(cfg Config) map[string]http.Handler {
 	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
 	cfg.MaxMessage = cmp.Or(cfg.MaxMessage, 1<<20)
 	cfg.WatchInterval = cmp.Or(cfg.WatchInterval, 5*time.Second)
+	if cfg.Meters == nil {
+		cfg.Meters = otel.GetMeterProvider()
+	}
 	limits := connect.WithHandlerOptions(connect.WithReadMaxBytes(cfg.MaxMessage), boundedGzip(cfg.MaxMessage))
 	options := connect.WithHandlerOptions(
 		limits, connect.WithRequestGate(cfg.identify), connect.WithInterceptors(cfg.answer()),
@@ -72,8 +81,9 @@ func Handlers(cfg Config) map[string]http.Handler {
 
 	handlers := make(map[string]http.Handler)
 	mount := func(path string, h http.Handler) { handlers[path] = within(cfg.Timeout, h) }
-	mount(userv1connect.NewUserServiceHandler(newUsers(cfg.Caller), options))
-	mount(orderv1connect.NewOrderServiceHandler(newOrders(cfg.Caller), options))
+	mountMeasured := func(path string, h http.Handler) { mount(path, cfg.measured(strings.Trim(path, "/"), h)) }
+	mountMeasured(userv1connect.NewUserServiceHandler(newUsers(cfg.Caller), options))
+	mountMeasured(orderv1connect.NewOrderServiceHandler(newOrders(cfg.Caller), options))
 	mount(grpcreflect.NewHandlerV1(reflector, limits))
 	mount(grpcreflect.NewHandlerV1Alpha(reflector, limits))
 	path, h := newHealth(cfg).handler(cfg, limits)

@@ -89,6 +89,7 @@ func (cfg Config) answer() connect.UnaryInterceptorFunc {
 			if err != nil {
 				return nil, cfg.failed(ctx, req.Spec(), err)
 			}
+			ended(ctx, 0)
 			return res, nil
 		}
 	}
@@ -98,6 +99,7 @@ func (cfg Config) answer() connect.UnaryInterceptorFunc {
 // 200, and returns what of it goes out.
 func (cfg Config) failed(ctx context.Context, spec connect.Spec, err error) *connect.Error {
 	s := status(err)
+	ended(ctx, s.Code())
 	level := slog.LevelInfo
 	switch s.Code() {
 	case connect.CodeInternal:
