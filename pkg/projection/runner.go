@@ -33,8 +33,9 @@ type Runner struct {
 	rebuilder *rebuilder // nil for a kind that has no generations
 	complete  bool       // Start returns when the model is up to date
 
-	steps atomic.Uint64 // how many were stored; for run
-	pace  pace
+	steps   atomic.Uint64 // how many were stored; for run
+	pace    pace
+	commits *commits
 
 	mu      sync.Mutex
 	cancel  context.CancelFunc
@@ -54,9 +55,11 @@ func newRunner(name string, m model, store *eventstore.Store, p *progress, cfg C
 	for _, t := range store.Registry().Types() {
 		types[t] = true
 	}
+	cfg = cfg.withDefaults()
 	return &Runner{
 		types: types,
-		name:  name, model: m, store: store, progress: p, cfg: cfg.withDefaults(),
+		name:  name, model: m, store: store, progress: p, cfg: cfg,
+		commits: newCommits(cfg.Meters, name, store.Stream().Name),
 		history: stream{js: store.JetStream(), name: store.Stream().Name},
 		done:    make(chan struct{}), begun: make(chan struct{}),
 		health: ErrNotFollowed,

@@ -34,6 +34,7 @@ type session struct {
 	writer  writer
 	next    checkpoint // where the open step leads
 	events  int        // in the open step
+	made    origins    // of those
 	opened  time.Time  // when it got the first
 	storing chan error // of the sealed step; nil when there is none
 	work    sync.WaitGroup
@@ -238,6 +239,7 @@ func (s *session) kept(i item) {
 		s.opened = time.Now()
 	}
 	s.events++
+	s.made = s.made.with(i.event)
 	s.next.Sequence, s.pending = i.sequence, i.pending
 }
 
@@ -275,13 +277,19 @@ func (s *session) seal(ctx context.Context) error {
 	if s.events == 0 {
 		return nil
 	}
+	c := s.commits.begin(ctx, s.events, s.made)
 	if err := s.writer.seal(ctx, s.next); err != nil {
+		c.end(err)
 		return err
 	}
-	s.events, s.sealed = 0, s.events
+	s.events, s.sealed, s.made = 0, s.events, nil
 	storing := make(chan error, 1)
 	s.storing = storing
-	s.work.Go(func() { storing <- s.writer.store(ctx) })
+	s.work.Go(func() {
+		err := s.writer.store(ctx)
+		c.end(err)
+		storing <- err
+	})
 	return nil
 }
 
