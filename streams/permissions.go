@@ -38,6 +38,9 @@ var asks = []string{"registry", "gateway"}
 // letters they have.
 var watches = []string{"registry"}
 
+// observes names the services that measure all streams and consumers.
+var observes = []string{"registry"}
+
 // follows names the histories that a service shows to others as they are.
 var follows = map[string][]string{"gateway": {Users.Name, Orders.Name, Notifications.Name, Services.Name, Alerts.Name}}
 
@@ -153,6 +156,9 @@ func PermissionsOf(service string) (Permissions, error) {
 		for _, c := range all.Consumers {
 			p.allow("$JS.API.CONSUMER.INFO." + c.Stream + "." + c.Config.Durable)
 		}
+	}
+	if slices.Contains(observes, service) {
+		p.allow("$JS.API.STREAM.LIST", "$JS.API.CONSUMER.LIST.*") // how they are, and none of their messages or subjects
 	}
 	if slices.Contains(asks, service) {
 		p.allow("$SRV.>")

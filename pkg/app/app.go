@@ -182,13 +182,6 @@ func (p Program) run(ctx context.Context, o options, began time.Time) (err error
 	if err := p.setUp(ctx, dialer, log, o.setup()); err != nil {
 		return unlessTold(ctx, err)
 	}
-	if o.embeds() { // with a server elsewhere it may not be ours to look at
-		observer, failed := observe(ctx, dialer, log)
-		if failed != nil {
-			return failed
-		}
-		defer func() { err = errors.Join(err, observer.Stop(context.WithoutCancel(ctx))) }()
-	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	for _, service := range selected {
 		err := s.start(telemetry.WithService(ctx, service.Name), service)
@@ -219,23 +212,6 @@ func unlessTold(ctx context.Context, err error) error {
 		return err
 	}
 	return nil
-}
-
-// observe measures the streams and consumers of the server.
-func observe(ctx context.Context, d *dialer, log *slog.Logger) (*telemetry.JetStream, error) {
-	nc, err := d.dial("sluice", "telemetry")
-	if err != nil {
-		return nil, err
-	}
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, fmt.Errorf("JetStream on %s: %w", d.address(), err)
-	}
-	observer := telemetry.ObserveJetStream(js, nil, log)
-	if err := observer.Start(ctx); err != nil {
-		return nil, err
-	}
-	return observer, nil
 }
 
 // setUpTimeout bounds the preparation of NATS: some dozens of small requests.

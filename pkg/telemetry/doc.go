@@ -57,20 +57,52 @@
 // [Levels] says from which level lines are written: everywhere, by service and by
 // package. It can be changed while the program runs.
 //
+// # Spans
+//
+// Have the names and attributes of OpenTelemetry's conventions, and never an id in the
+// name. An HTTP request is "POST /v1/orders", a gRPC call "sluice.order.v1.OrderService/Create",
+// a request to an endpoint, on both sides, its subject "svc.order.create", an append
+// "send order.created", an attempt of a handler "process order.created", the storing of a
+// read model's step "commit orders", a dead letter "settle notification-orders". An attempt
+// is the child of the append that it is about, and linked to it; a step of several events
+// is linked to the append of each. The status is an error where the service is at fault,
+// and error.type says in which way, for an endpoint by its code.
+//
 // # Metrics
 //
 // [MetricsHandler] answers a Prometheus scrape. In Prometheus the dots of a name are
-// underscores, and the unit follows (_seconds, _bytes, _ratio for 1, none for what is
-// counted) and _total for counters: messaging.process.duration is
+// underscores, and the unit follows (_seconds, _bytes, _ratio for 1, _per_second, none for
+// what is counted) and _total for counters: messaging.process.duration is
 // messaging_process_duration_seconds. These names and units stay as they are. All of
 // messaging.* and sluice.store.*, sluice.handler.*, sluice.projection.* and
 // sluice.jetstream.* have messaging.destination.name, the stream; sluice.handler.* and
-// messaging.process.duration also messaging.consumer.group.name. error.type tells
-// failures apart and is absent from successes. No attribute ever holds an id.
+// messaging.process.duration also messaging.consumer.group.name, sluice.projection.*
+// sluice.projection.name. rpc.*, sluice.endpoint.* and sluice.call.running have rpc.method,
+// the subject, and sluice.service, whose it is; on the caller's side sluice.caller too. The
+// other sluice.call.* and sluice.breaker.* have sluice.caller and sluice.policy.name.
+// error.type tells failures apart and is absent from successes. No attribute ever holds an
+// id, and what clients make up, such as a path that is no route, is one value or none.
 //
 // Several processes that run one group tell the same about the group's consumer: take
-// the max over them of its lag, not the sum.
+// the max over them of its lag, not the sum. So do several that follow one read model, and
+// several registries about sluice.registry.* and sluice.jetstream.*.
 //
+//	http.server.request.duration           s              time to answer; http.request.method, http.route, http.response.status_code, url.scheme; error.type: 5xx, aborted
+//	http.server.active_requests            {request}      requests that are not answered to the end; http.request.method, url.scheme
+//	sluice.http.event_streams              {stream}       open streams of GET /v1/events
+//	rpc.server.call.duration               s              time to answer; rpc.system.name: nats, grpc, connectrpc; error.type: a code, cancelled, for gRPC the status
+//	rpc.client.call.duration               s              time of one attempt of a call; error.type: a code, cancelled
+//	sluice.endpoint.running                {request}      requests that are carried out
+//	sluice.endpoint.queued                 {request}      requests that wait for their turn
+//	sluice.endpoint.refused                {request}      requests turned away because too many were waiting
+//	sluice.endpoint.cancelled              {request}      requests not answered because their caller had gone
+//	sluice.call.running                    {call}         calls that wait for their answer
+//	sluice.call.attempts                   {attempt}      attempts of calls, repeats among them; sluice.call.outcome: answered, failed, ignored
+//	sluice.call.retries                    {attempt}      of them, repeats
+//	sluice.call.retries.unpaid             {attempt}      repeats that the budget did not allow
+//	sluice.call.refused                    {attempt}      attempts that did not get to the target; sluice.call.reason: open, full, limited
+//	sluice.breaker.state                   1              1 or 0 for each sluice.breaker.state: closed, open, half-open
+//	sluice.breaker.changes                 {change}       changes to each sluice.breaker.state
 //	messaging.client.operation.duration    s              time to append a decision; error.type: conflict, taken, too_large, unknown, …
 //	messaging.client.sent.messages         {message}      events appended
 //	messaging.client.consumed.messages     {message}      messages delivered to a group
@@ -94,9 +126,12 @@
 //	sluice.projection.lag.time             s              how long the first of them has been in the stream
 //	sluice.projection.rate                 {event}/s      events folded a second by this process
 //	sluice.projection.skipped              {event}        events that the model goes without
+//	sluice.projection.commit.duration      s              time to store a step; error.type: conflict, cancelled, _OTHER
+//	sluice.projection.batch.size           {event}        events of a step
 //	sluice.projection.following            1              1 while the model is followed
 //	sluice.projection.rebuild.lag          {message}      messages that the model being rebuilt has not folded yet
 //	sluice.projection.rebuild.time_left    s              until the rebuilt model serves
+//	sluice.registry.instances              {instance}     instances by sluice.service and sluice.service.status: healthy, unhealthy, unknown
 //	sluice.jetstream.stream.messages       {message}      messages in a stream
 //	sluice.jetstream.stream.size           By             bytes of a stream
 //	sluice.jetstream.stream.consumers      {consumer}     consumers of a stream
@@ -105,6 +140,9 @@
 //	sluice.jetstream.consumer.redelivered  {message}      of them, those that were delivered more than once
 //	sluice.jetstream.consumer.waiting      {request}      requests that wait for messages
 //	sluice.jetstream.unseen                {asset}        streams and consumers beyond those that are told
+//
+// Streams are measured by duration too: that of GET /v1/events, or of an endpoint that
+// yields items, is the time that somebody has listened.
 //
 // Beside them the process tells its go.* metrics: go.memory.used, go.goroutine.count
 // and the others of OpenTelemetry's conventions for the Go runtime.

@@ -4,6 +4,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"sluice/pkg/telemetry/telemetrytest"
 )
 
 // soon are settings with which things leave the process as soon as they are there.
@@ -16,10 +18,10 @@ func TestSignalsArrive(t *testing.T) {
 	for _, protocol := range []string{"http/protobuf", "grpc"} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			c := newCollector()
-			endpoint := c.overHTTP
+			c := telemetrytest.New()
+			endpoint := c.OverHTTP
 			if protocol == "grpc" {
-				endpoint = c.overGRPC
+				endpoint = c.OverGRPC
 			}
 			p := launch(t, append(soon, "OTEL_EXPORTER_OTLP_ENDPOINT="+endpoint(t), "OTEL_EXPORTER_OTLP_PROTOCOL="+protocol,
 				"OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=test")...)
@@ -27,23 +29,22 @@ func TestSignalsArrive(t *testing.T) {
 			if !done.Sampled {
 				t.Error("the request is not sampled")
 			}
-			await(t, "all three signals", c.next, c.has(func() bool {
-				return len(c.named("ask")) == 1 && len(c.named("answer")) == 100 && len(c.logs) > 0 && c.metrics["test.work"].unit != ""
+			await(t, "all three signals", c.Changed, c.Has(func(got telemetrytest.Received) bool {
+				return len(got.Named("ask")) == 1 && len(got.Named("answer")) == 100 && len(got.Logs) > 0 && got.Metrics["test.work"].Unit != ""
 			}))
 			if log := p.end(t); !strings.Contains(log, `"trace_id":"`+done.TraceID+`","correlation_id":"story"`) {
 				t.Errorf("stderr has %s", log)
 			}
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			ask, answer := c.named("ask")[0], c.named("answer")[0]
-			if ask.traceID != done.TraceID || answer.traceID != done.TraceID || answer.parent != ask.id {
+			got := c.Received()
+			ask, answer := got.Named("ask")[0], got.Named("answer")[0]
+			if ask.TraceID != done.TraceID || answer.TraceID != done.TraceID || answer.Parent != ask.ID {
 				t.Errorf("trace %s has %+v and %+v", done.TraceID, ask, answer)
 			}
 			for _, s := range []struct {
 				resource map[string]string
 				name     string
-			}{{ask.resource, "order"}, {answer.resource, "user"}, {c.metrics["test.work"].resource, "sluice"}, {c.logs[0].resource, "sluice"}} {
-				if s.resource["service.name"] != s.name || s.resource["service.version"] != "1.2.3" || s.resource["service.instance.id"] != ask.resource["service.instance.id"] ||
+			}{{ask.Resource, "order"}, {answer.Resource, "user"}, {got.Metrics["test.work"].Resource, "sluice"}, {got.Logs[0].Resource, "sluice"}} {
+				if s.resource["service.name"] != s.name || s.resource["service.version"] != "1.2.3" || s.resource["service.instance.id"] != ask.Resource["service.instance.id"] ||
 					s.resource["deployment.environment.name"] != "test" || s.resource["host.name"] == "" {
 					t.Errorf("the resource of %s is %v", s.name, s.resource)
 				}
@@ -51,15 +52,15 @@ func TestSignalsArrive(t *testing.T) {
 					t.Errorf("%s gives away %v", s.name, s.resource)
 				}
 			}
-			if ask.resource["service.namespace"] != "sluice" {
-				t.Errorf("the resource is %v", ask.resource)
+			if ask.Resource["service.namespace"] != "sluice" {
+				t.Errorf("the resource is %v", ask.Resource)
 			}
-			l := c.logs[0]
-			if l.body != "worked" || l.severity != "INFO" || l.traceID != done.TraceID || l.attributes["correlation_id"] != "story" || l.attributes["service"] != "order" || l.attributes["trace_id"] != "" {
+			l := got.Logs[0]
+			if l.Body != "worked" || l.Severity != "INFO" || l.TraceID != done.TraceID || l.Attributes["correlation_id"] != "story" || l.Attributes["service"] != "order" || l.Attributes["trace_id"] != "" {
 				t.Errorf("the record is %+v", l)
 			}
-			if c.metrics["go.goroutine.count"].unit != "{goroutine}" {
-				t.Errorf("metrics are %v", c.metricNames())
+			if got.Metrics["go.goroutine.count"].Unit != "{goroutine}" {
+				t.Errorf("metrics are %v", got.MetricNames())
 			}
 		})
 	}
@@ -68,20 +69,19 @@ func TestSignalsArrive(t *testing.T) {
 // TestShutdownExportsTheRest: nothing that was done is lost by an orderly end.
 func TestShutdownExportsTheRest(t *testing.T) {
 	t.Parallel()
-	c := newCollector()
-	p := launch(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.overHTTP(t), "OTEL_SERVICE_NAME=shop")
+	c := telemetrytest.New()
+	p := launch(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.OverHTTP(t), "OTEL_SERVICE_NAME=shop")
 	p.do(t, "work")
 	if done := p.do(t, "stop"); done.Shutdown != "" {
 		t.Error(done.Shutdown)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.named("answer")) != 100 || len(c.logs) != 1 || c.metrics["test.work"].unit != "{piece}" {
-		t.Fatalf("there are %d spans, %d records and %v", len(c.spans), len(c.logs), c.metricNames())
+	got := c.Received()
+	if len(got.Named("answer")) != 100 || len(got.Logs) != 1 || got.Metrics["test.work"].Unit != "{piece}" {
+		t.Fatalf("there are %d spans, %d records and %v", len(got.Spans), len(got.Logs), got.MetricNames())
 	}
-	for _, s := range c.spans {
-		if s.resource["service.name"] != "shop" || s.resource["sluice.service"] == "" {
-			t.Errorf("%s is of %v", s.name, s.resource)
+	for _, s := range got.Spans {
+		if s.Resource["service.name"] != "shop" || s.Resource["sluice.service"] == "" {
+			t.Errorf("%s is of %v", s.Name, s.Resource)
 		}
 	}
 }
@@ -110,8 +110,8 @@ func TestSampling(t *testing.T) {
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			c := newCollector()
-			p := launch(t, append(s.settings, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.overHTTP(t))...)
+			c := telemetrytest.New()
+			p := launch(t, append(s.settings, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.OverHTTP(t))...)
 			done := p.do(t, s.command...)
 			if done.Sampled != s.sampled || len(done.TraceID) != 32 {
 				t.Errorf("sampled is %t, the trace %q", done.Sampled, done.TraceID)
@@ -123,13 +123,12 @@ func TestSampling(t *testing.T) {
 			if log := p.end(t); !strings.Contains(log, done.TraceID) {
 				t.Errorf("the log has %s", log)
 			}
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			if got := len(c.spans) > 0; got != s.sampled {
-				t.Errorf("%d spans arrived", len(c.spans))
+			got := c.Received()
+			if len(got.Spans) > 0 != s.sampled {
+				t.Errorf("%d spans arrived", len(got.Spans))
 			}
-			if off := s.name == "switched off"; off && len(c.metrics)+len(c.logs) > 0 {
-				t.Errorf("%d metrics and %d records arrived", len(c.metrics), len(c.logs))
+			if off := s.name == "switched off"; off && len(got.Metrics)+len(got.Logs) > 0 {
+				t.Errorf("%d metrics and %d records arrived", len(got.Metrics), len(got.Logs))
 			}
 		})
 	}
@@ -169,9 +168,9 @@ func TestUnknownSettings(t *testing.T) {
 // when it takes what comes.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	c := newCollector()
-	c.refusing = true
-	p := launch(t, append(soon, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.overHTTP(t))...)
+	c := telemetrytest.New()
+	c.Refuse(true)
+	p := launch(t, append(soon, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.OverHTTP(t))...)
 	told := func(line string, times int) func() bool {
 		return func() bool { return strings.Count(p.log.text(), `"`+line+`"`) == times }
 	}
@@ -181,10 +180,10 @@ func TestOutage(t *testing.T) {
 		}
 	}
 	await(t, "three lines about the outage", p.log.next, told("telemetry is not exported", 3))
-	c.update(func() { c.refusing = false })
+	c.Refuse(false)
 	p.do(t, "work")
 	await(t, "three lines about its end", p.log.next, told("telemetry is exported again", 3))
-	await(t, "a span after it", c.next, c.has(func() bool { return len(c.spans) > 0 }))
+	await(t, "a span after it", c.Changed, c.Has(func(got telemetrytest.Received) bool { return len(got.Spans) > 0 }))
 	if log := p.end(t); strings.Count(log, `"telemetry is not exported"`) != 3 {
 		t.Errorf("the log has %s", log)
 	}

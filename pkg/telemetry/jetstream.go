@@ -1,10 +1,13 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,8 +28,8 @@ const (
 // JetStream tells the state of all streams and durable consumers of an account, as
 // metrics. It asks the server when metrics are collected, beside the collection, and
 // not more often than every 15 seconds; so what it tells is of the collection before.
-// It needs the right to list streams and their consumers, and one process for each
-// account is enough. It is a part for package app to run.
+// One process for each account is enough. It needs to publish to $JS.API.STREAM.LIST and
+// to $JS.API.CONSUMER.LIST.*, and is a part for package app to run.
 type JetStream struct {
 	js     jetstream.JetStream
 	meters metric.MeterProvider
@@ -137,24 +140,61 @@ func (j *JetStream) list(ctx context.Context) (assets, error) {
 
 // listConsumers leaves out what comes and goes.
 func (j *JetStream) listConsumers(ctx context.Context, name string, found *assets) error {
-	stream, err := j.js.Stream(ctx, name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil // gone meanwhile
-	}
-	if err != nil {
-		return err
-	}
-	consumers := stream.ListConsumers(ctx)
-	for info := range consumers.Info() {
-		switch {
-		case info.Config.Durable == "":
-		case len(found.consumers) == mostConsumers:
-			found.unseen++
-		default:
-			found.consumers = append(found.consumers, info)
+	for seen := 0; ; {
+		page, err := j.consumerPage(ctx, name, seen)
+		if err != nil {
+			return err
+		}
+		for _, info := range page.Consumers {
+			switch {
+			case info.Config.Durable == "":
+			case len(found.consumers) == mostConsumers:
+				found.unseen++
+			default:
+				found.consumers = append(found.consumers, info)
+			}
+		}
+		if seen += len(page.Consumers); len(page.Consumers) == 0 || seen >= page.Total {
+			return nil
 		}
 	}
-	return consumers.Err()
+}
+
+// consumerPage is a page of the answer to $JS.API.CONSUMER.LIST.<stream>.
+type consumerPage struct {
+	Total     int                       `json:"total"`
+	Consumers []*jetstream.ConsumerInfo `json:"consumers"`
+	Error     *jetstream.APIError       `json:"error"`
+}
+
+// consumerPage asks for the consumers of a stream from the nth on. The client would look
+// at the stream before it does, which is one more right to have, and lets whoever has it
+// ask for its subjects.
+func (j *JetStream) consumerPage(ctx context.Context, stream string, from int) (page consumerPage, err error) {
+	options := j.js.Options()
+	prefix := cmp.Or(options.APIPrefix, jetstream.DefaultAPIPrefix)
+	if options.Domain != "" {
+		prefix = "$JS." + options.Domain + ".API."
+	}
+	body, err := json.Marshal(map[string]int{"offset": from})
+	if err != nil {
+		return page, err
+	}
+	answer, err := j.js.Conn().RequestWithContext(ctx, strings.TrimSuffix(prefix, ".")+".CONSUMER.LIST."+stream, body)
+	if err != nil {
+		return page, err
+	}
+	if err := json.Unmarshal(answer.Data, &page); err != nil {
+		return page, fmt.Errorf("read the answer: %w", err)
+	}
+	switch {
+	case page.Error == nil:
+	case page.Error.ErrorCode == jetstream.JSErrCodeStreamNotFound:
+		page = consumerPage{} // gone meanwhile
+	default:
+		return page, page.Error
+	}
+	return page, nil
 }
 
 // register makes the meters.

@@ -1,8 +1,6 @@
 package telemetry_test
 
 import (
-	"go/parser"
-	"go/token"
 	"maps"
 	"slices"
 	"strings"
@@ -18,52 +16,19 @@ import (
 	"sluice/pkg/eventstore"
 	"sluice/pkg/natstest"
 	"sluice/pkg/projection"
+	"sluice/pkg/telemetry/telemetrytest"
 )
-
-// documented returns the metrics in the package's documentation: units by name.
-func documented(t *testing.T) map[string]string {
-	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "doc.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
-	units := make(map[string]string)
-	for line := range strings.Lines(file.Doc.Text()) {
-		fields := strings.Fields(line)
-		if len(fields) < 3 || !strings.HasPrefix(line, "\t") || !isOurs(fields[0]) {
-			continue
-		}
-		units[fields[0]] = fields[1]
-	}
-	return units
-}
-
-func isOurs(metric string) bool {
-	return strings.HasPrefix(metric, "sluice.") || strings.HasPrefix(metric, "messaging.")
-}
 
 func contains(text string, parts ...string) bool {
 	return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) })
 }
 
-// prometheusName returns what Prometheus calls a metric, as far as the documentation
-// says how.
-func prometheusName(name, unit string, kind dto.MetricType) string {
-	name = strings.ReplaceAll(name, ".", "_")
-	switch unit {
-	case "s":
-		name += "_seconds"
-	case "By":
-		name += "_bytes"
-	case "1":
-		name += "_ratio"
-	case "{event}/s":
-		name += "_per_second"
-	}
-	if kind == dto.MetricType_COUNTER {
-		name += "_total"
-	}
-	return name
+// elsewhere are the metrics of what the flow does not do. The whole program does all of it:
+// see test/observability.
+var elsewhere = []string{"http.", "rpc.", "sluice.http.", "sluice.endpoint.", "sluice.call.", "sluice.breaker.", "sluice.registry."}
+
+func isElsewhere(metric string) bool {
+	return slices.ContainsFunc(elsewhere, func(prefix string) bool { return strings.HasPrefix(metric, prefix) })
 }
 
 // TestFlow: what services do is measured under the documented names, for OTLP and for
@@ -88,25 +53,24 @@ func TestFlow(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	c := newCollector()
-	p := launch(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.overHTTP(t))
+	c := telemetrytest.New()
+	p := launch(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.OverHTTP(t))
 	done := p.do(t, "flow", srv.URL())
 	if done.Error != "" {
 		t.Fatal(done.Error)
 	}
 	p.do(t, "stop")
 	log := p.end(t)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	checkNames(t, documented(t), c, done.Scrape)
-	checkSpans(t, c, done.TraceID)
+	got := c.Received()
+	checkNames(t, telemetrytest.Documented(t, "doc.go"), got, done.Scrape)
+	checkSpans(t, got, done.TraceID)
 	if strings.Contains(done.Scrape, personal) || strings.Contains(log, "trouble with telemetry") {
 		t.Errorf("the log has %s", log)
 	}
 }
 
 // checkNames compares what is documented with what was exported and scraped.
-func checkNames(t *testing.T, units map[string]string, c *collector, scrape string) {
+func checkNames(t *testing.T, units map[string]string, c telemetrytest.Received, scrape string) {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(scrape))
@@ -117,21 +81,21 @@ func checkNames(t *testing.T, units map[string]string, c *collector, scrape stri
 		t.Fatalf("the documentation has only %v", units)
 	}
 	for name, unit := range units {
-		if strings.HasPrefix(name, "sluice.projection.rebuild.") {
-			continue // is told during a rebuild only
+		if strings.HasPrefix(name, "sluice.projection.rebuild.") || isElsewhere(name) {
+			continue // the former is told during a rebuild only
 		}
-		if got, ok := c.metrics[name]; !ok || got.unit != unit {
-			t.Errorf("%s in %s is documented; exported are %q, %v", name, unit, got.unit, c.metricNames())
+		if got, ok := c.Metrics[name]; !ok || got.Unit != unit {
+			t.Errorf("%s in %s is documented; exported are %q, %v", name, unit, got.Unit, c.MetricNames())
 		}
 		found := slices.ContainsFunc(slices.Collect(maps.Values(families)), func(f *dto.MetricFamily) bool {
-			return f.GetName() == prometheusName(name, unit, f.GetType())
+			return f.GetName() == telemetrytest.PrometheusName(name, unit, f.GetType())
 		})
 		if !found {
 			t.Errorf("%s in %s is documented; scraped are %v", name, unit, slices.Sorted(maps.Keys(families)))
 		}
 	}
-	for name := range c.metrics {
-		if _, ok := units[name]; !ok && isOurs(name) {
+	for name := range c.Metrics {
+		if _, ok := units[name]; !ok && telemetrytest.IsOurs(name) {
 			t.Errorf("%s is not documented", name)
 		}
 	}
@@ -146,27 +110,27 @@ func checkNames(t *testing.T, units map[string]string, c *collector, scrape stri
 }
 
 // checkSpans follows a request from where it began to what it led to.
-func checkSpans(t *testing.T, c *collector, trace string) {
+func checkSpans(t *testing.T, c telemetrytest.Received, trace string) {
 	t.Helper()
-	in := func(name string) []span {
-		return slices.DeleteFunc(c.named(name), func(s span) bool { return s.traceID != trace })
+	in := func(name string) []telemetrytest.Span {
+		return slices.DeleteFunc(c.Named(name), func(s telemetrytest.Span) bool { return s.TraceID != trace })
 	}
 	requests, sends, processed, reacted := in("request"), in("send thing.made"), in("process thing.made"), in("send thing.named")
 	if len(requests) != 1 || len(sends) != 1 || len(processed) != 2 || len(reacted) != 1 {
 		t.Fatalf("the trace has %d requests, %d appends, %d attempts and %d reactions", len(requests), len(sends), len(processed), len(reacted))
 	}
 	send, failed, again := sends[0], processed[0], processed[1]
-	if failed.attributes["error.type"] == "" {
+	if failed.Attributes["error.type"] == "" {
 		failed, again = again, failed
 	}
-	if send.parent != requests[0].id || failed.parent != send.id || again.parent != send.id || reacted[0].parent != again.id {
+	if send.Parent != requests[0].ID || failed.Parent != send.ID || again.Parent != send.ID || reacted[0].Parent != again.ID {
 		t.Errorf("not below one another: %+v %+v %+v %+v %+v", requests[0], send, failed, again, reacted[0])
 	}
-	if !slices.Equal(again.links, []string{send.id}) {
-		t.Errorf("the attempt is linked to %v, not to %s", again.links, send.id)
+	if !slices.Equal(again.Links, []string{send.ID}) {
+		t.Errorf("the attempt is linked to %v, not to %s", again.Links, send.ID)
 	}
 	for _, s := range []struct {
-		span span
+		span telemetrytest.Span
 		kind string
 		want map[string]string
 	}{
@@ -180,23 +144,29 @@ func checkSpans(t *testing.T, c *collector, trace string) {
 	} {
 		s.want["messaging.system"], s.want["messaging.destination.name"] = "nats", things.Name
 		for key, value := range s.want {
-			if s.span.attributes[key] != value {
-				t.Errorf("%s has %s %q, want %q", s.span.name, key, s.span.attributes[key], value)
+			if s.span.Attributes[key] != value {
+				t.Errorf("%s has %s %q, want %q", s.span.Name, key, s.span.Attributes[key], value)
 			}
 		}
-		if s.span.kind != s.kind || len(s.span.attributes["messaging.message.id"]) != 36 {
-			t.Errorf("%s is %s, %v", s.span.name, s.span.kind, s.span.attributes)
+		if s.span.Kind != s.kind || len(s.span.Attributes["messaging.message.id"]) != 36 {
+			t.Errorf("%s is %s, %v", s.span.Name, s.span.Kind, s.span.Attributes)
 		}
 	}
-	if send.resource["service.name"] != "order" || again.resource["service.name"] != "user" {
-		t.Errorf("the append is of %v, the attempt of %v", send.resource, again.resource)
+	if send.Resource["service.name"] != "order" || again.Resource["service.name"] != "user" {
+		t.Errorf("the append is of %v, the attempt of %v", send.Resource, again.Resource)
 	}
-	buried := slices.DeleteFunc(c.named("settle namer"), func(s span) bool { return s.attributes["sluice.deadletter.reason"] != string(bus.ReasonDropped) })
-	if len(buried) != 1 || buried[0].parent == "" {
+	committed := c.Named("commit " + names)
+	if len(committed) == 0 || len(committed[0].Links) == 0 || committed[0].Attributes["sluice.projection.name"] != names {
+		t.Errorf("steps of the read model are %+v", committed)
+	}
+	buried := slices.DeleteFunc(c.Named("settle namer"), func(s telemetrytest.Span) bool {
+		return s.Attributes["sluice.deadletter.reason"] != string(bus.ReasonDropped)
+	})
+	if len(buried) != 1 || buried[0].Parent == "" {
 		t.Errorf("dead letters are %+v", buried)
 	}
-	for _, s := range c.spans {
-		if text := s.name + strings.Join(slices.Collect(maps.Values(s.attributes)), " ") + s.status; strings.Contains(text, personal) {
+	for _, s := range c.Spans {
+		if text := s.Name + strings.Join(slices.Collect(maps.Values(s.Attributes)), " ") + s.Status; strings.Contains(text, personal) {
 			t.Errorf("a span gives away %s", text)
 		}
 	}

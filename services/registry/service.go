@@ -1,7 +1,9 @@
 // Package registry is the service registry: what runs and how it is. Services on NATS
 // are found by asking them, and say themselves how they are. Others are registered, and
 // are checked over HTTP or HTTPS. The history of who came and went and how they were is
-// in the stream SERVICES. What operators should be told of is in the stream ALERTS.
+// in the stream SERVICES. What operators should be told of is in the stream ALERTS. What the
+// registry measures is of all of them: how many instances there are, and the streams and
+// consumers of JetStream.
 package registry
 
 import (
@@ -16,6 +18,7 @@ import (
 	"sluice/pkg/event"
 	"sluice/pkg/eventstore"
 	"sluice/pkg/projection"
+	"sluice/pkg/telemetry"
 	"sluice/services/registry/registryapi"
 	"sluice/streams"
 )
@@ -85,6 +88,8 @@ func run(ctx context.Context, env app.Env) error {
 		bus.Consume(env.JetStream, env.Group(streams.AlertsGuard), bus.Config{Log: env.Log},
 			aggregate.Guard(alertStore, streams.AlertsGuard, env.Log)),
 		checking,
+		telemetry.ObserveJetStream(env.JetStream, nil, env.Log),
+		&gauge{handlers: h},
 		endpoint.Serve(nc, endpoint.ServiceConfig{
 			Name: env.Service, Version: env.Version, Description: "The registry: what runs and how it is", Log: env.Log, Verify: env.Verify,
 			Health: map[string]func() error{"read-model": following.Health, "alerts": followingAlerts.Health},

@@ -26,13 +26,20 @@ func TestServicesNeedWhatTheyMay(t *testing.T) {
 	env := []string{"SLUICE_REGISTRY_ALLOW_LOOPBACK=true", "SLUICE_ORDER_PENDING_TIMEOUT=1s", "SLUICE_REGISTRY_ALERTS_EVERY=100ms", "SLUICE_REGISTRY_ALERTS_AFTER=100ms"}
 	running := make(map[string]*program.Process)
 	for _, name := range services {
-		running[name] = binary.Start(t, env, "--context", s.context(t, name), "--data", data, name)
+		running[name] = binary.Start(t, env, "--context", s.context(t, name), "--data", data, "--ops", "127.0.0.1:0", name)
 	}
 	w := work{secured: s, Client: running["gateway"].Client(t)}
 	w.Eventually(t, http.StatusOK, http.MethodGet, "/readyz", nil)
 	buyer := w.all(t)
 	running["user"].Stop(t) // now the order service asks its own replica
 	w.order(t, buyer)
+	watched := program.Client{URL: running["registry"].Said(t, "Ops")}
+	program.Until(t, "the registry measures the streams and consumers of others", func() bool {
+		a := watched.Do(t, http.MethodGet, "/metrics", nil).Want(t, http.StatusOK)
+		return strings.Contains(a.Body, `sluice_jetstream_stream_messages{messaging_destination_name="ORDERS"}`) &&
+			strings.Contains(a.Body, `sluice_jetstream_consumer_pending{messaging_consumer_group_name="notification-orders",messaging_destination_name="ORDERS"}`) &&
+			strings.Contains(a.Body, `sluice_registry_instances{sluice_service="order",sluice_service_status="healthy"} 1`)
+	})
 	for _, name := range services {
 		if name != "user" {
 			running[name].Stop(t)
@@ -135,6 +142,15 @@ func TestServicesMayDoNoMore(t *testing.T) {
 			publish("$KV.users.x"):                         false,
 			publish("$JS.API.STREAM.MSG.GET.KV_passwords"): false,
 			subscribe("svc.user.login"):                    false,
+		},
+		"registry": {
+			publish("$JS.API.STREAM.LIST"):              true, // it measures them
+			publish("$JS.API.CONSUMER.LIST.ORDERS"):     true,
+			publish("$JS.API.STREAM.INFO.USERS"):        false, // it could ask for the subjects
+			publish("$JS.API.STREAM.MSG.GET.USERS"):     false,
+			publish("$JS.API.CONSUMER.CREATE.ORDERS.x"): false,
+			publish("$JS.API.STREAM.DELETE.SERVICES"):   false,
+			publish("$JS.API.CONSUMER.DELETE.ORDERS.x"): false,
 		},
 		"outsider": {
 			publish("user.created"):              true,

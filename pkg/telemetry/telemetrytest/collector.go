@@ -1,4 +1,6 @@
-package telemetry_test
+// Package telemetrytest is for tests of what leaves a process: a [Collector] takes it as a
+// real one does, over HTTP or gRPC, and [Documented] says what it is called.
+package telemetrytest
 
 import (
 	"compress/gzip"
@@ -9,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -16,12 +19,13 @@ import (
 	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 )
 
-// collector takes OTLP as a real one does, over HTTP or gRPC.
-type collector struct {
+// Collector takes OTLP, and keeps it. It is safe for concurrent use.
+type Collector struct {
 	coltrace.UnimplementedTraceServiceServer
 	colmetrics.UnimplementedMetricsServiceServer
 	collogs.UnimplementedLogsServiceServer
@@ -29,48 +33,65 @@ type collector struct {
 	mu       sync.Mutex
 	changed  chan struct{}
 	refusing bool
-	spans    []span
-	metrics  map[string]found
-	logs     []record
+	got      Received
 }
 
-type span struct {
-	name, kind, traceID, id, parent string
-	resource, attributes            map[string]string
-	links                           []string
-	status                          string
+// Received is what has arrived until now.
+type Received struct {
+	Spans   []Span
+	Metrics map[string]Metric // by name
+	Logs    []Record
 }
 
-type found struct {
-	unit     string
-	resource map[string]string
+// Span is a span that has ended. Its ids are in hexadecimal.
+type Span struct {
+	Name, Kind, TraceID, ID, Parent string
+	Resource, Attributes            map[string]string
+	Links                           []string // the ids of spans
+	Failed                          bool     // its status is an error
+	Status                          string   // what the status says
 }
 
-type record struct {
-	body, severity, traceID string
-	attributes, resource    map[string]string
+// Metric is what is said of a metric beside its values.
+type Metric struct {
+	Unit     string
+	Resource map[string]string
 }
 
-func newCollector() *collector {
-	return &collector{changed: make(chan struct{}), metrics: make(map[string]found)}
+// Record is a line of a log.
+type Record struct {
+	Body, Severity, TraceID string
+	Attributes, Resource    map[string]string
 }
 
-func (c *collector) next() <-chan struct{} {
+// New returns a collector to which nothing has come.
+func New() *Collector {
+	return &Collector{changed: make(chan struct{}), got: Received{Metrics: make(map[string]Metric)}}
+}
+
+// Changed returns a channel that is closed when something more arrives.
+func (c *Collector) Changed() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.changed
 }
 
-// has reports, of what has arrived, whether it is as f says.
-func (c *collector) has(f func() bool) func() bool {
-	return func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return f()
-	}
+// Received returns what has arrived.
+func (c *Collector) Received() Received {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Received{Spans: slices.Clone(c.got.Spans), Metrics: maps.Clone(c.got.Metrics), Logs: slices.Clone(c.got.Logs)}
 }
 
-func (c *collector) update(f func()) {
+// Has reports, whenever it is called, whether what has arrived is as f says.
+func (c *Collector) Has(f func(Received) bool) func() bool {
+	return func() bool { return f(c.Received()) }
+}
+
+// Refuse makes the collector take nothing, or all again. Over gRPC it takes everything.
+func (c *Collector) Refuse(all bool) { c.update(func() { c.refusing = all }) }
+
+func (c *Collector) update(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f()
@@ -78,43 +99,44 @@ func (c *collector) update(f func()) {
 	c.changed = make(chan struct{})
 }
 
-func (c *collector) traces(in *coltrace.ExportTraceServiceRequest) {
+func (c *Collector) traces(in *coltrace.ExportTraceServiceRequest) {
 	c.update(func() {
 		for _, r := range in.ResourceSpans {
 			for _, scope := range r.ScopeSpans {
 				for _, s := range scope.Spans {
-					got := span{
-						name: s.Name, kind: s.Kind.String(), traceID: hex(s.TraceId), id: hex(s.SpanId), parent: hex(s.ParentSpanId),
-						resource: texts(r.Resource.Attributes), attributes: texts(s.Attributes), status: s.Status.GetMessage(),
+					got := Span{
+						Name: s.Name, Kind: s.Kind.String(), TraceID: hex(s.TraceId), ID: hex(s.SpanId), Parent: hex(s.ParentSpanId),
+						Resource: texts(r.Resource.Attributes), Attributes: texts(s.Attributes), Status: s.Status.GetMessage(),
+						Failed: s.Status.GetCode() == tracepb.Status_STATUS_CODE_ERROR,
 					}
 					for _, l := range s.Links {
-						got.links = append(got.links, hex(l.SpanId))
+						got.Links = append(got.Links, hex(l.SpanId))
 					}
-					c.spans = append(c.spans, got)
+					c.got.Spans = append(c.got.Spans, got)
 				}
 			}
 		}
 	})
 }
 
-func (c *collector) measured(in *colmetrics.ExportMetricsServiceRequest) {
+func (c *Collector) measured(in *colmetrics.ExportMetricsServiceRequest) {
 	c.update(func() {
 		for _, r := range in.ResourceMetrics {
 			for _, scope := range r.ScopeMetrics {
 				for _, m := range scope.Metrics {
-					c.metrics[m.Name] = found{m.Unit, texts(r.Resource.Attributes)}
+					c.got.Metrics[m.Name] = Metric{m.Unit, texts(r.Resource.Attributes)}
 				}
 			}
 		}
 	})
 }
 
-func (c *collector) logged(in *collogs.ExportLogsServiceRequest) {
+func (c *Collector) logged(in *collogs.ExportLogsServiceRequest) {
 	c.update(func() {
 		for _, r := range in.ResourceLogs {
 			for _, scope := range r.ScopeLogs {
 				for _, l := range scope.LogRecords {
-					c.logs = append(c.logs, record{
+					c.got.Logs = append(c.got.Logs, Record{
 						l.Body.GetStringValue(), l.SeverityText, hex(l.TraceId), texts(l.Attributes), texts(r.Resource.Attributes),
 					})
 				}
@@ -124,7 +146,7 @@ func (c *collector) logged(in *collogs.ExportLogsServiceRequest) {
 }
 
 // ServeHTTP is OTLP over HTTP.
-func (c *collector) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+func (c *Collector) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	c.mu.Lock()
 	refusing := c.refusing
 	c.mu.Unlock()
@@ -152,7 +174,7 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "application/x-protobuf")
 }
 
-func (c *collector) take(path string, data []byte) error {
+func (c *Collector) take(path string, data []byte) error {
 	switch path {
 	case "/v1/traces":
 		var in coltrace.ExportTraceServiceRequest
@@ -176,8 +198,8 @@ func (c *collector) take(path string, data []byte) error {
 	return nil
 }
 
-// overHTTP returns where the collector listens.
-func (c *collector) overHTTP(t *testing.T) string {
+// OverHTTP returns where the collector listens until the test ends.
+func (c *Collector) OverHTTP(t testing.TB) string {
 	t.Helper()
 	srv := httptest.NewServer(c)
 	t.Cleanup(srv.Close)
@@ -185,9 +207,9 @@ func (c *collector) overHTTP(t *testing.T) string {
 }
 
 type (
-	traceService  struct{ *collector }
-	metricService struct{ *collector }
-	logService    struct{ *collector }
+	traceService  struct{ *Collector }
+	metricService struct{ *Collector }
+	logService    struct{ *Collector }
 )
 
 func (s traceService) Export(_ context.Context, in *coltrace.ExportTraceServiceRequest) (*coltrace.ExportTraceServiceResponse, error) {
@@ -205,8 +227,8 @@ func (s logService) Export(_ context.Context, in *collogs.ExportLogsServiceReque
 	return &collogs.ExportLogsServiceResponse{}, nil
 }
 
-// overGRPC returns where the collector listens.
-func (c *collector) overGRPC(t *testing.T) string {
+// OverGRPC returns where the collector listens until the test ends.
+func (c *Collector) OverGRPC(t testing.TB) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -236,18 +258,26 @@ func hex(b []byte) string {
 	return string(out)
 }
 
-// texts returns attributes that are text.
+// texts returns attributes as texts.
 func texts(list []*common.KeyValue) map[string]string {
 	all := make(map[string]string, len(list))
 	for _, kv := range list {
-		all[kv.Key] = kv.Value.GetStringValue()
+		switch v := kv.Value.GetValue().(type) {
+		case *common.AnyValue_StringValue:
+			all[kv.Key] = v.StringValue
+		case *common.AnyValue_IntValue:
+			all[kv.Key] = strconv.FormatInt(v.IntValue, 10)
+		default:
+			all[kv.Key] = ""
+		}
 	}
 	return all
 }
 
-// named returns the spans with a name, in the order in which they came.
-func (c *collector) named(name string) []span {
-	return slices.DeleteFunc(slices.Clone(c.spans), func(s span) bool { return s.name != name })
+// Named returns the spans with a name, in the order in which they came.
+func (r Received) Named(name string) []Span {
+	return slices.DeleteFunc(slices.Clone(r.Spans), func(s Span) bool { return s.Name != name })
 }
 
-func (c *collector) metricNames() []string { return slices.Sorted(maps.Keys(c.metrics)) }
+// MetricNames returns the names of all metrics, sorted.
+func (r Received) MetricNames() []string { return slices.Sorted(maps.Keys(r.Metrics)) }
