@@ -66,35 +66,39 @@ func newCommits(provider metric.MeterProvider, model, stream string) *commits {
 	return c
 }
 
-// origins are where the events of a step were made, as far as somebody records that.
-type origins []trace.SpanContext
+// contents are the events of a step, and where they were made, as far as somebody records
+// that.
+type contents struct {
+	events int
+	made   []trace.SpanContext
+}
 
-// with adds where e was made.
-func (o origins) with(e event.Event) origins {
-	if e.TraceParent == "" || len(o) >= maxLinks || !telemetry.Recording() {
-		return o
+// add takes in an event.
+func (f *contents) add(e event.Event) {
+	f.events++
+	if e.TraceParent == "" || len(f.made) >= maxLinks || !telemetry.Recording() {
+		return
 	}
 	if made := trace.SpanContextFromContext(telemetry.FromEvent(context.Background(), e)); made.IsSampled() {
-		return append(o, made)
+		f.made = append(f.made, made)
 	}
-	return o
 }
 
 // begin starts the clock of a step, and its span, which is linked to where the events were
 // made. That of a single event is part of the same trace. Where nobody records the events,
 // nobody misses it.
-func (c *commits) begin(ctx context.Context, events int, made origins) *commit {
-	one := &commit{commits: c, ctx: ctx, events: events, began: time.Now()}
-	if len(made) == 0 {
+func (c *commits) begin(ctx context.Context, of contents) *commit {
+	one := &commit{commits: c, ctx: ctx, events: of.events, began: time.Now()}
+	if len(of.made) == 0 {
 		return one
 	}
 	above := trace.ContextWithSpanContext(ctx, trace.SpanContext{})
-	if len(made) == 1 && events == 1 {
-		above = trace.ContextWithRemoteSpanContext(ctx, made[0])
+	if of.events == 1 {
+		above = trace.ContextWithRemoteSpanContext(ctx, of.made[0])
 	}
 	_, one.span = telemetry.Start(above, c.name, c.span...)
-	one.span.SetAttributes(attribute.Int("messaging.batch.message_count", events))
-	for _, origin := range made {
+	one.span.SetAttributes(attribute.Int("messaging.batch.message_count", of.events))
+	for _, origin := range of.made {
 		one.span.AddLink(trace.Link{SpanContext: origin})
 	}
 	return one

@@ -34,7 +34,7 @@ type session struct {
 	writer  writer
 	next    checkpoint // where the open step leads
 	events  int        // in the open step
-	made    origins    // of those
+	holds   contents   // of those
 	opened  time.Time  // when it got the first
 	storing chan error // of the sealed step; nil when there is none
 	work    sync.WaitGroup
@@ -239,7 +239,9 @@ func (s *session) kept(i item) {
 		s.opened = time.Now()
 	}
 	s.events++
-	s.made = s.made.with(i.event)
+	if i.data != nil {
+		s.holds.add(i.event)
+	}
 	s.next.Sequence, s.pending = i.sequence, i.pending
 }
 
@@ -277,12 +279,12 @@ func (s *session) seal(ctx context.Context) error {
 	if s.events == 0 {
 		return nil
 	}
-	c := s.commits.begin(ctx, s.events, s.made)
+	c := s.commits.begin(ctx, s.holds)
 	if err := s.writer.seal(ctx, s.next); err != nil {
 		c.end(err)
 		return err
 	}
-	s.events, s.sealed, s.made = 0, s.events, nil
+	s.events, s.sealed, s.holds = 0, s.events, contents{}
 	storing := make(chan error, 1)
 	s.storing = storing
 	s.work.Go(func() {
