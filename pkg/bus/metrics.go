@@ -170,6 +170,9 @@ func (c *Consumer) note(info *jetstream.ConsumerInfo) {
 // measure lets the group be measured until stop is called.
 func (c *Consumer) measure() (stop func()) {
 	m := &c.meters
+	for _, of := range m.reason { // so that the first dead letter is more than there were before
+		m.letters.Add(context.Background(), 0, of...)
+	}
 	registered, err := m.meter.RegisterCallback(c.observe, m.consumed, m.running, m.held, m.lag, m.redelivered, m.healthy, m.lagTime)
 	if err != nil {
 		c.cfg.Log.Warn("group is not measured", "group", c.group.Name, "error", err)

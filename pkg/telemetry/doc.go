@@ -134,6 +134,7 @@
 //	sluice.registry.instances              {instance}     instances by sluice.service and sluice.service.status: healthy, unhealthy, unknown
 //	sluice.jetstream.stream.messages       {message}      messages in a stream
 //	sluice.jetstream.stream.size           By             bytes of a stream
+//	sluice.jetstream.stream.used           1              the part of its bound that it has reached, in messages or bytes; absent without one
 //	sluice.jetstream.stream.consumers      {consumer}     consumers of a stream
 //	sluice.jetstream.consumer.pending      {message}      messages a durable consumer has not delivered yet
 //	sluice.jetstream.consumer.ack_pending  {message}      messages delivered and not acknowledged

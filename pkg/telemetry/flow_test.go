@@ -173,7 +173,8 @@ func scrapeUntilComplete(ctx context.Context) (string, error) {
 		w := httptest.NewRecorder()
 		telemetry.MetricsHandler().ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/metrics", nil))
 		text := w.Body.String()
-		if contains(text, "sluice_jetstream_consumer_waiting{", "sluice_handler_dead_letters_total{", "sluice_aggregate_snapshots_total{",
+		if contains(text, "sluice_jetstream_consumer_waiting{", `sluice_deadletter_reason="dropped"} 1`, "sluice_aggregate_snapshots_total{",
+			"sluice_projection_commit_duration_seconds_count{",
 			"sluice_projection_lag{", `sluice_handler_held{messaging_consumer_group_name="namer",messaging_destination_name="THINGS",messaging_system="nats"} 0`) {
 			return text, nil
 		}

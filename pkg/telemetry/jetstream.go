@@ -209,6 +209,9 @@ func (j *JetStream) register() error {
 	}
 	messages := gauge("stream.messages", "{message}", "Messages in a stream.")
 	size := gauge("stream.size", "By", "Bytes of a stream.")
+	used, err := meter.Float64ObservableGauge("sluice.jetstream.stream.used", metric.WithUnit("1"),
+		metric.WithDescription("Part of its bound that a stream has reached, in messages or bytes."))
+	errs, all = append(errs, err), append(all, used)
 	consumers := gauge("stream.consumers", "{consumer}", "Consumers of a stream.")
 	pending := gauge("consumer.pending", "{message}", "Messages that a durable consumer has not delivered yet.")
 	unsettled := gauge("consumer.ack_pending", "{message}", "Messages delivered and not acknowledged.")
@@ -218,7 +221,6 @@ func (j *JetStream) register() error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	var err error
 	j.registered, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		now, known := j.present()
 		if !known {
@@ -229,6 +231,9 @@ func (j *JetStream) register() error {
 			o.ObserveInt64(messages, int64(s.State.Msgs), of)
 			o.ObserveInt64(size, int64(s.State.Bytes), of)
 			o.ObserveInt64(consumers, int64(s.State.Consumers), of)
+			if part, bounded := usedOf(s); bounded {
+				o.ObserveFloat64(used, part, of)
+			}
 		}
 		for _, c := range now.consumers {
 			of := metric.WithAttributes(attribute.String("messaging.destination.name", c.Stream), attribute.String("messaging.consumer.group.name", c.Name))
@@ -241,6 +246,17 @@ func (j *JetStream) register() error {
 		return nil
 	}, all...)
 	return err
+}
+
+// usedOf returns which part of its bounds a stream has reached, the larger one.
+func usedOf(s *jetstream.StreamInfo) (part float64, bounded bool) {
+	if most := s.Config.MaxMsgs; most > 0 {
+		part, bounded = float64(s.State.Msgs)/float64(most), true
+	}
+	if most := s.Config.MaxBytes; most > 0 {
+		part, bounded = max(part, float64(s.State.Bytes)/float64(most)), true
+	}
+	return part, bounded
 }
 
 // present returns what was seen last, and has it looked at again when that is not

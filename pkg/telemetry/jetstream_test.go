@@ -20,7 +20,7 @@ func TestJetStream(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
-	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "WORK", Subjects: []string{"work"}})
+	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "WORK", Subjects: []string{"work"}, MaxMsgs: 4, MaxBytes: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestJetStream(t *testing.T) {
 			t.Errorf("%s is %d, %t, want %d", name, value, ok, want)
 		}
 	}
-	if got["sluice.jetstream.stream.size WORK"] == 0 || len(got) != 8 {
+	if got["sluice.jetstream.stream.size WORK"] == 0 || got["sluice.jetstream.stream.used WORK"] != 75 || len(got) != 9 {
 		t.Errorf("told is %v", got)
 	}
 	before := observing.Conn().Stats().OutMsgs
@@ -87,7 +87,7 @@ func TestJetStream(t *testing.T) {
 	}
 }
 
-// collect returns what gauges tell, by name, stream and consumer.
+// collect returns what gauges tell, by name, stream and consumer; of ratios the percentage.
 func collect(t *testing.T, reader metric.Reader) map[string]int64 {
 	t.Helper()
 	var all metricdata.ResourceMetrics
@@ -97,11 +97,18 @@ func collect(t *testing.T, reader metric.Reader) map[string]int64 {
 	values := make(map[string]int64)
 	for _, scope := range all.ScopeMetrics {
 		for _, m := range scope.Metrics {
-			g, ok := m.Data.(metricdata.Gauge[int64])
-			if !ok {
+			var points []metricdata.DataPoint[int64]
+			switch g := m.Data.(type) {
+			case metricdata.Gauge[int64]:
+				points = g.DataPoints
+			case metricdata.Gauge[float64]:
+				for _, p := range g.DataPoints {
+					points = append(points, metricdata.DataPoint[int64]{Attributes: p.Attributes, Value: int64(100 * p.Value)})
+				}
+			default:
 				t.Fatalf("%s is a %T", m.Name, m.Data)
 			}
-			for _, p := range g.DataPoints {
+			for _, p := range points {
 				name := m.Name
 				for _, key := range []string{"messaging.destination.name", "messaging.consumer.group.name"} {
 					for _, kv := range p.Attributes.ToSlice() {

@@ -39,7 +39,7 @@ func TestFlow(t *testing.T) {
 	js := srv.JetStream(t)
 	for _, config := range []jetstream.StreamConfig{
 		eventstore.HistoryConfig(things), projection.BucketConfig(names),
-		{Name: bus.DeadLetterStream, Subjects: []string{"deadletter.>"}},
+		{Name: bus.DeadLetterStream, Subjects: []string{"deadletter.>"}, MaxMsgs: 1000},
 	} {
 		if _, err := js.CreateStream(t.Context(), config); err != nil {
 			t.Fatal(err)
@@ -70,7 +70,7 @@ func TestFlow(t *testing.T) {
 }
 
 // checkNames compares what is documented with what was exported and scraped.
-func checkNames(t *testing.T, units map[string]string, c telemetrytest.Received, scrape string) {
+func checkNames(t *testing.T, units map[string]telemetrytest.Documentation, c telemetrytest.Received, scrape string) {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(scrape))
@@ -80,7 +80,8 @@ func checkNames(t *testing.T, units map[string]string, c telemetrytest.Received,
 	if len(units) < 20 {
 		t.Fatalf("the documentation has only %v", units)
 	}
-	for name, unit := range units {
+	for name, documented := range units {
+		unit := documented.Unit
 		if strings.HasPrefix(name, "sluice.projection.rebuild.") || isElsewhere(name) {
 			continue // the former is told during a rebuild only
 		}

@@ -47,6 +47,7 @@ func tell(t *testing.T) story {
 	}
 	body := map[string]string{"username": "ada", "email": personal, "password": "correct horse battery"}
 	admin.Do(t, http.MethodPost, "/v1/users", body, "traceparent", "00-"+s.trace+"-00f067aa0ba902b7-01").Into(t, http.StatusCreated, &user)
+	listen(t, admin)() // what lasts is measured when it is over
 	stream := listen(t, admin)
 	item := map[string]any{"product_id": "p-1", "quantity": 2, "price": map[string]string{"number": "19.99", "currency": "EUR"}}
 	admin.Eventually(t, http.StatusCreated, http.MethodPost, "/v1/orders", map[string]any{"user_id": user.ID, "items": []any{item}}).
@@ -69,7 +70,7 @@ func tell(t *testing.T) story {
 		s.scrape = ops.Do(t, http.MethodGet, "/metrics", nil).Want(t, http.StatusOK).Body
 		for _, part := range []string{
 			"sluice_jetstream_consumer_waiting{", `sluice_handler_dead_letters_total{messaging_consumer_group_name="notification-users"`,
-			"sluice_projection_lag{", "sluice_http_event_streams 1", `sluice_registry_instances{sluice_service="order"`,
+			"sluice_projection_lag{", "sluice_http_event_streams 1", `http_route="/v1/events"`, `sluice_registry_instances{sluice_service="order"`,
 			"sluice_projection_commit_duration_seconds_count{", "sluice_aggregate_snapshot_loads_total{",
 		} {
 			if awaited = part; !strings.Contains(s.scrape, part) {
@@ -126,5 +127,8 @@ func TestTelling(t *testing.T) {
 	s := tell(t)
 	t.Run("names", func(t *testing.T) { t.Parallel(); checkNames(t, s) })
 	t.Run("attributes", func(t *testing.T) { t.Parallel(); checkAttributes(t, s) })
+	k := knownOf(families(t, s.scrape), descriptions(t))
+	t.Run("alerts", func(t *testing.T) { t.Parallel(); checkRules(t, k) })
+	t.Run("dashboard", func(t *testing.T) { t.Parallel(); checkDashboard(t, k) })
 	t.Run("trace", func(t *testing.T) { t.Parallel(); checkTrace(t, s) })
 }

@@ -32,6 +32,18 @@ func families(t *testing.T, scrape string) map[string]*dto.MetricFamily {
 	return all
 }
 
+// descriptions returns what is documented of each metric, by the names that Prometheus has.
+func descriptions(t *testing.T) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	for name, documented := range telemetrytest.Documented(t, "../../pkg/telemetry/doc.go") {
+		for _, kind := range []dto.MetricType{dto.MetricType_COUNTER, dto.MetricType_GAUGE} {
+			all[telemetrytest.PrometheusName(name, documented.Unit, kind)] = documented.Description
+		}
+	}
+	return all
+}
+
 // checkNames: every metric of the program is documented with its unit, and every one that
 // is documented is there, for OTLP and for Prometheus.
 func checkNames(t *testing.T, s story) {
@@ -40,7 +52,8 @@ func checkNames(t *testing.T, s story) {
 		t.Fatalf("the documentation has only %v", units)
 	}
 	expected := make(map[string]bool)
-	for name, unit := range units {
+	for name, documented := range units {
+		unit := documented.Unit
 		for _, kind := range []dto.MetricType{dto.MetricType_COUNTER, dto.MetricType_GAUGE} {
 			expected[telemetrytest.PrometheusName(name, unit, kind)] = true
 		}
@@ -57,8 +70,8 @@ func checkNames(t *testing.T, s story) {
 		}
 	}
 	for name, got := range s.received.Metrics {
-		if unit, ok := units[name]; telemetrytest.IsOurs(name) && (!ok || unit != got.Unit) {
-			t.Errorf("%s in %s is exported and documented in %q", name, got.Unit, unit)
+		if documented, ok := units[name]; telemetrytest.IsOurs(name) && (!ok || documented.Unit != got.Unit) {
+			t.Errorf("%s in %s is exported and documented in %q", name, got.Unit, documented.Unit)
 		}
 	}
 	for name := range scraped {

@@ -9,23 +9,28 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// Documented returns the metrics in the documentation of package telemetry, units by name.
+// Documentation is what is said of a metric.
+type Documentation struct {
+	Unit, Description string
+}
+
+// Documented returns the metrics in the documentation of package telemetry, by name.
 // file is its doc.go.
-func Documented(t testing.TB, file string) map[string]string {
+func Documented(t testing.TB, file string) map[string]Documentation {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}
-	units := make(map[string]string)
+	all := make(map[string]Documentation)
 	for line := range strings.Lines(parsed.Doc.Text()) {
 		fields := strings.Fields(line)
 		if len(fields) < 3 || !strings.HasPrefix(line, "\t") || !IsOurs(fields[0]) {
 			continue
 		}
-		units[fields[0]] = fields[1]
+		all[fields[0]] = Documentation{Unit: fields[1], Description: strings.Join(fields[2:], " ")}
 	}
-	return units
+	return all
 }
 
 // IsOurs tells the metrics of Sluice from those of the Go runtime.
