@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"sluice/pkg/natstest"
+	"sluice/test/ledger"
 	"sluice/test/program"
 )
 
@@ -48,16 +49,16 @@ func TestTheBreakerOfTheUserService(t *testing.T) {
 			rest := binary.Start(t, settings, "order", "gateway", "--data", t.TempDir())
 			api := rest.Client(t)
 			place := func(userID, product string) program.Answer {
-				return api.Do(t, http.MethodPost, "/v1/orders", purchase(userID, product))
+				return api.Do(t, http.MethodPost, "/v1/orders", ledger.Purchase(userID, product))
 			}
-			id := read[user](t, api.Do(t, http.MethodPost, "/v1/users", registration("ada")).Want(t, http.StatusCreated)).ID
+			id := read[user](t, api.Do(t, http.MethodPost, "/v1/users", ledger.Registration("ada")).Want(t, http.StatusCreated)).ID
 			place(id, "with").Want(t, http.StatusCreated)
 			if got := breakerOfUsers(t, nc); got != "closed" {
 				t.Fatalf("the breaker is %q at first", got)
 			}
 
 			c.away(t, users)
-			api.Eventually(t, http.StatusCreated, http.MethodPost, "/v1/orders", purchase(id, "as it goes"))
+			api.Eventually(t, http.StatusCreated, http.MethodPost, "/v1/orders", ledger.Purchase(id, "as it goes"))
 			for n := 0; breakerOfUsers(t, nc) != "open"; n++ {
 				if place(id, "without").Want(t, http.StatusCreated); n == 3 {
 					t.Fatal("the breaker is closed after more failures than it takes")
@@ -67,7 +68,7 @@ func TestTheBreakerOfTheUserService(t *testing.T) {
 
 			users = c.back(t, users, server)
 			const nobody = "01900000-0000-7000-8000-000000000000"
-			api.Eventually(t, http.StatusBadRequest, http.MethodPost, "/v1/orders", purchase(nobody, "only the service knows"))
+			api.Eventually(t, http.StatusBadRequest, http.MethodPost, "/v1/orders", ledger.Purchase(nobody, "only the service knows"))
 			if got := breakerOfUsers(t, nc); got != "closed" {
 				t.Errorf("the breaker is %q although the service has answered", got)
 			}

@@ -10,8 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
+	"sluice/test/ledger"
 	"sluice/test/program"
 )
 
@@ -35,20 +34,21 @@ func TestKilledUnderLoad(t *testing.T) {
 	defer cancel()
 
 	data, at, stop := t.TempDir(), newTarget(), make(chan struct{})
-	market := &market{names: make([]string, 30)}
-	for i := range market.names {
-		market.names[i] = fmt.Sprint("wanted-", i)
+	market := &ledger.Market{Names: make([]string, 30)}
+	for i := range market.Names {
+		market.Names[i] = fmt.Sprint("wanted-", i)
 	}
 	all := make([]*client, clients)
 	var working sync.WaitGroup
 	t.Cleanup(working.Wait)
 	for i := range all {
-		c := &client{
-			t: t, name: fmt.Sprint("c", i), random: rand.New(rand.NewPCG(number, uint64(i)+1)), target: at, market: market,
-			http: &http.Client{Transport: &http.Transport{}}, answers: make(map[int]int),
+		c := &client{target: at, http: &http.Client{Transport: &http.Transport{}}, answers: make(map[int]int)}
+		c.Client = ledger.Client{
+			Name: fmt.Sprint("c", i), Random: rand.New(rand.NewPCG(number, uint64(i)+1)), Market: market,
+			Ask: c.ask, Hurried: at.hurried,
 		}
 		all[i] = c
-		working.Go(func() { c.work(ctx, pace, stop) })
+		working.Go(func() { c.Work(ctx, t, pace, stop) })
 	}
 	first := binary.Start(t, nil, "--data", data)
 	admin := first.Client(t) // whose token outlives every process
@@ -75,10 +75,10 @@ func TestKilledUnderLoad(t *testing.T) {
 	close(stop)
 	working.Wait()
 
-	var commands []command
+	var commands []ledger.Command
 	answers, lost := make(map[int]int), 0
 	for _, c := range all {
-		commands = append(commands, c.commands...)
+		commands = append(commands, c.Commands...)
 		lost += c.lost
 		for status, n := range c.answers {
 			answers[status] += n
@@ -115,89 +115,38 @@ func lives(t *testing.T, p *program.Process, d time.Duration) {
 
 // checkEverything waits until all is caught up, and holds what clients know, history,
 // read models, mails and dead letters against each other.
-func checkEverything(ctx context.Context, t *testing.T, p *program.Process, data string, commands []command) {
+func checkEverything(ctx context.Context, t *testing.T, p *program.Process, data string, commands []ledger.Command) {
 	t.Helper()
 	js := jetStream(t, p)
-	users := history(ctx, t, js, "USERS", "user")
-	orders := history(ctx, t, js, "ORDERS", "order")
-	expected := letters(users, orders)
+	users := ledger.History(ctx, t, js, "USERS", "user")
+	orders := ledger.History(ctx, t, js, "ORDERS", "order")
+	expected := ledger.Letters(users, orders)
 	began := time.Now()
-	awaitNotifications(ctx, t, js, expected)
-	awaitSettled(ctx, t, js, "USERS", "notification-users")
-	awaitSettled(ctx, t, js, "ORDERS", "notification-orders")
+	ledger.AwaitNotifications(ctx, t, js, expected)
+	ledger.AwaitSettled(ctx, t, js, "USERS", "notification-users")
+	ledger.AwaitSettled(ctx, t, js, "ORDERS", "notification-orders")
 	t.Logf("caught up %s after the load ended", time.Since(began).Round(time.Millisecond))
 
-	notifications := history(ctx, t, js, "NOTIFICATIONS", "notification")
-	checkCommands(t, commands, slices.Concat(others(users), orders))
-	checkVersions(t, users)
-	checkVersions(t, orders)
-	checkVersions(t, notifications)
-	checkUnique(t, users)
-	checkNotifications(t, notifications, expected)
+	notifications := ledger.History(ctx, t, js, "NOTIFICATIONS", "notification")
+	t.Logf("commands: %v", ledger.CheckCommands(t, commands, slices.Concat(ledger.Others(users), orders)))
+	ledger.CheckVersions(t, users)
+	ledger.CheckVersions(t, orders)
+	ledger.CheckVersions(t, notifications)
+	ledger.CheckUnique(t, users)
+	ledger.CheckNotifications(t, notifications, expected)
 	checkMails(t, mailFolder(data), expected)
-	checkModels(ctx, t, js, users, orders, notifications)
-	checkOverHTTP(t, p.Client(t), orders, foldOrders(orders))
-	checkLogins(ctx, t, js, others(users))
+	ledger.CheckModels(ctx, t, js, users, orders, notifications)
+	ledger.CheckOverHTTP(t, p.Client(t), orders, ledger.FoldOrders(orders))
+	ledger.CheckLogins(ctx, t, js, ledger.Others(users))
 	dead, err := js.Stream(ctx, "DEADLETTERS")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := dead.CachedInfo().State.Msgs; n > 0 {
 		t.Errorf("%d dead letters", n)
-		for msg := range stored(ctx, t, js, "DEADLETTERS", ">") {
+		for msg := range ledger.Stored(ctx, t, js, "DEADLETTERS", ">") {
 			t.Logf("%s: %s", msg.Subject(), msg.Data())
 		}
 	}
 	t.Logf("%d users, %d order events, %d notifications", len(users), len(orders), len(notifications))
-}
-
-// awaitNotifications returns once each of these is recorded.
-func awaitNotifications(ctx context.Context, t *testing.T, js jetstream.JetStream, expected map[string]letter) {
-	t.Helper()
-	missing := make(map[string]bool, len(expected))
-	for id := range expected {
-		missing[id] = true
-	}
-	consumer, err := js.OrderedConsumer(ctx, "NOTIFICATIONS", jetstream.OrderedConsumerConfig{FilterSubjects: []string{"notification.*.*"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer messages.Stop()
-	for len(missing) > 0 {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			t.Fatalf("%d of %d notifications are missing: %v", len(missing), len(expected), err)
-		}
-		delete(missing, record(t, msg).id)
-	}
-}
-
-// awaitSettled returns once a group has acknowledged all there is for it. Nobody
-// tells, so it looks.
-func awaitSettled(ctx context.Context, t *testing.T, js jetstream.JetStream, stream, name string) {
-	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	consumer, err := js.Consumer(ctx, stream, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		info, err := consumer.Info(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info.NumPending == 0 && info.NumAckPending == 0 {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("group %s: %d to deliver, %d to acknowledge", name, info.NumPending, info.NumAckPending)
-		}
-	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"sluice/pkg/endpoint"
+	"sluice/test/ledger"
 	"sluice/test/program"
 )
 
@@ -33,7 +34,7 @@ func (b heldBody) Read(p []byte) (int, error) {
 
 // inFlight is one request that the process is working on when it is told to stop.
 type inFlight struct {
-	command command
+	command ledger.Command
 	path    string
 	body    map[string]any
 	key     string
@@ -66,9 +67,9 @@ func requestsInFlight(n int, userID string) []inFlight {
 	all := make([]inFlight, n)
 	for i := range all {
 		tag := fmt.Sprint("flight-", i)
-		f := inFlight{command: command{kind: "order.created", tag: tag}, path: "/v1/orders", body: purchase(userID, tag)}
+		f := inFlight{command: ledger.Command{Kind: "order.created", Tag: tag}, path: "/v1/orders", body: ledger.Purchase(userID, tag)}
 		if i%10 == 0 {
-			f = inFlight{command: command{kind: "user.created", tag: tag + "@example.com"}, path: "/v1/users", body: registration(tag)}
+			f = inFlight{command: ledger.Command{Kind: "user.created", Tag: tag + "@example.com"}, path: "/v1/users", body: ledger.Registration(tag)}
 		}
 		if i%2 == 0 {
 			f.key = tag
@@ -87,7 +88,7 @@ func TestStoppedWithRequestsInFlight(t *testing.T) {
 	data := t.TempDir()
 	p := binary.Start(t, nil, "--data", data)
 	api := p.Client(t)
-	userID := read[user](t, api.Do(t, http.MethodPost, "/v1/users", registration("ada")).Want(t, http.StatusCreated)).ID
+	userID := read[user](t, api.Do(t, http.MethodPost, "/v1/users", ledger.Registration("ada")).Want(t, http.StatusCreated)).ID
 
 	ctx, cancel := context.WithTimeout(t.Context(), 2*program.Patience)
 	defer cancel()
@@ -138,15 +139,15 @@ func TestStoppedWithRequestsInFlight(t *testing.T) {
 		t.Error(err)
 	}
 
-	commands := append(passing(), command{kind: "user.created", tag: "ada@example.com", outcome: done, id: userID, version: 1})
+	commands := append(passing(), ledger.Command{Kind: "user.created", Tag: "ada@example.com", Outcome: ledger.Done, ID: userID, Version: 1})
 	for i, f := range requests {
 		if errs[i] != nil || answers[i].Status != http.StatusCreated {
-			t.Errorf("POST %s %s: status %d %s, %v", f.path, f.command.tag, answers[i].Status, answers[i].Body, errs[i])
+			t.Errorf("POST %s %s: status %d %s, %v", f.path, f.command.Tag, answers[i].Status, answers[i].Body, errs[i])
 			commands = append(commands, f.command)
 			continue
 		}
 		got := read[order](t, answers[i])
-		f.command.outcome, f.command.id, f.command.version = done, got.ID, got.Version
+		f.command.Outcome, f.command.ID, f.command.Version = ledger.Done, got.ID, got.Version
 		commands = append(commands, f.command)
 	}
 	again := binary.Start(t, nil, "--data", data)
@@ -157,10 +158,10 @@ func TestStoppedWithRequestsInFlight(t *testing.T) {
 // passersBy place orders one after another, each on a connection of its own, until
 // nobody takes connections any more. What is taken is answered in full; a connection
 // that the process has not got to may end without an answer.
-func passersBy(ctx context.Context, t *testing.T, api program.Client, userID string) (result func() []command) {
+func passersBy(ctx context.Context, t *testing.T, api program.Client, userID string) (result func() []ledger.Command) {
 	t.Helper()
 	const clients = 4
-	all := make([][]command, clients)
+	all := make([][]ledger.Command, clients)
 	begun := make(chan struct{}, clients)
 	var working sync.WaitGroup
 	t.Cleanup(working.Wait)
@@ -169,14 +170,14 @@ func passersBy(ctx context.Context, t *testing.T, api program.Client, userID str
 			api := api
 			api.HTTP = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 			for n := 0; ; n++ {
-				c := command{kind: "order.created", tag: fmt.Sprintf("passing-%d-%d", i, n)}
-				a, err := api.Try(ctx, http.MethodPost, "/v1/orders", purchase(userID, c.tag))
+				c := ledger.Command{Kind: "order.created", Tag: fmt.Sprintf("passing-%d-%d", i, n)}
+				a, err := api.Try(ctx, http.MethodPost, "/v1/orders", ledger.Purchase(userID, c.Tag))
 				if err == nil && a.Status != http.StatusCreated {
-					t.Errorf("POST /v1/orders %s: status %d: %s", c.tag, a.Status, a.Body)
+					t.Errorf("POST /v1/orders %s: status %d: %s", c.Tag, a.Status, a.Body)
 				}
 				if err == nil && a.Status == http.StatusCreated {
 					got := read[order](t, a)
-					c.outcome, c.id, c.version = done, got.ID, got.Version
+					c.Outcome, c.ID, c.Version = ledger.Done, got.ID, got.Version
 				}
 				all[i] = append(all[i], c)
 				if n == 0 {
@@ -191,9 +192,9 @@ func passersBy(ctx context.Context, t *testing.T, api program.Client, userID str
 	for range clients {
 		<-begun
 	}
-	return func() []command {
+	return func() []ledger.Command {
 		working.Wait()
-		var commands []command
+		var commands []ledger.Command
 		for _, c := range all {
 			commands = append(commands, c...)
 		}

@@ -30,15 +30,3 @@ func read[T any](t *testing.T, a program.Answer) T {
 	}
 	return v
 }
-
-// registration is the body that makes a user whom no other test makes.
-func registration(name string) map[string]any {
-	return map[string]any{"username": name, "email": name + "@example.com", "password": "correct horse battery"}
-}
-
-// purchase is the body of an order of two pieces of a product, for 39.98 EUR.
-func purchase(userID, product string) map[string]any {
-	return map[string]any{"user_id": userID, "items": []any{map[string]any{
-		"product_id": product, "quantity": 2, "price": map[string]any{"number": "19.99", "currency": "EUR"},
-	}}}
-}

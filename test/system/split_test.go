@@ -9,6 +9,7 @@ import (
 
 	"sluice/pkg/endpoint"
 	"sluice/pkg/natstest"
+	"sluice/test/ledger"
 	"sluice/test/program"
 )
 
@@ -48,18 +49,18 @@ func TestOrdersWithoutTheUserService(t *testing.T) {
 	server := []string{"NATS_URL=" + natstest.Start(t).URL()}
 	rest := binary.Start(t, append([]string{"SLUICE_POLICIES_USER_BREAKER_RECOVERY=100ms"}, server...), "order", "notification", "deadletter", "registry", "gateway", "--data", t.TempDir())
 	anybody := rest.Anybody(t)
-	anybody.Do(t, http.MethodPost, "/v1/users", registration("ada")).Problem(t, http.StatusNotFound, endpoint.CodeNotFound)
+	anybody.Do(t, http.MethodPost, "/v1/users", ledger.Registration("ada")).Problem(t, http.StatusNotFound, endpoint.CodeNotFound)
 
 	users := binary.Start(t, server, "user")
 	api := rest.Client(t)
-	ada := api.Do(t, http.MethodPost, "/v1/users", registration("ada")).Want(t, http.StatusCreated)
+	ada := api.Do(t, http.MethodPost, "/v1/users", ledger.Registration("ada")).Want(t, http.StatusCreated)
 	id := read[user](t, ada).ID
-	api.Do(t, http.MethodPost, "/v1/orders", purchase(id, "with")).Want(t, http.StatusCreated)
+	api.Do(t, http.MethodPost, "/v1/orders", ledger.Purchase(id, "with")).Want(t, http.StatusCreated)
 	users.Stop(t)
 
-	api.Eventually(t, http.StatusCreated, http.MethodPost, "/v1/orders", purchase(id, "without"))
+	api.Eventually(t, http.StatusCreated, http.MethodPost, "/v1/orders", ledger.Purchase(id, "without"))
 	const nobody = "01900000-0000-7000-8000-000000000000"
-	p := api.Do(t, http.MethodPost, "/v1/orders", purchase(nobody, "unknown")).Problem(t, http.StatusServiceUnavailable, endpoint.CodeUnavailable)
+	p := api.Do(t, http.MethodPost, "/v1/orders", ledger.Purchase(nobody, "unknown")).Problem(t, http.StatusServiceUnavailable, endpoint.CodeUnavailable)
 	if p.Detail != "the user service does not answer" {
 		t.Errorf("an unknown user's order: %+v", p)
 	}
@@ -74,11 +75,11 @@ func TestOrdersWithoutTheUserService(t *testing.T) {
 
 	users = binary.Start(t, server, "user")
 	api.Do(t, http.MethodGet, "/readyz", nil).Want(t, http.StatusOK)
-	a := api.Eventually(t, http.StatusBadRequest, http.MethodPost, "/v1/orders", purchase(nobody, "unknown"))
+	a := api.Eventually(t, http.StatusBadRequest, http.MethodPost, "/v1/orders", ledger.Purchase(nobody, "unknown"))
 	if p := a.Problem(t, http.StatusBadRequest, endpoint.CodeInvalid); p.Detail != "User not found" {
 		t.Errorf("an unknown user's order: %+v", p)
 	}
-	api.Do(t, http.MethodPost, "/v1/orders", purchase(id, "again")).Want(t, http.StatusCreated)
+	api.Do(t, http.MethodPost, "/v1/orders", ledger.Purchase(id, "again")).Want(t, http.StatusCreated)
 	users.Stop(t)
 	rest.Stop(t)
 }
@@ -88,8 +89,8 @@ func TestOrdersWithoutTheUserService(t *testing.T) {
 func wholeFlow(t *testing.T, api program.Client, name, mails string) string {
 	t.Helper()
 	before := countMails(t, mails)
-	u := read[user](t, api.Do(t, http.MethodPost, "/v1/users", registration(name)).Want(t, http.StatusCreated))
-	placed := read[order](t, api.Do(t, http.MethodPost, "/v1/orders", purchase(u.ID, "p-1")).Want(t, http.StatusCreated))
+	u := read[user](t, api.Do(t, http.MethodPost, "/v1/users", ledger.Registration(name)).Want(t, http.StatusCreated))
+	placed := read[order](t, api.Do(t, http.MethodPost, "/v1/orders", ledger.Purchase(u.ID, "p-1")).Want(t, http.StatusCreated))
 	a := api.Do(t, http.MethodPost, "/v1/orders/"+placed.ID+"/confirm", nil).Want(t, http.StatusOK)
 	a = api.Do(t, http.MethodGet, "/v1/orders/"+placed.ID, nil, endpoint.HeaderPosition, a.Position()).Want(t, http.StatusOK)
 	if got := read[order](t, a); got.Status != "confirmed" || got.Version != 2 {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/test/ledger"
 	"sluice/test/program"
 )
 
@@ -30,7 +31,7 @@ func TestFirstAnswer(t *testing.T) { //nolint:paralleltest // it measures, so no
 		api := p.Anybody(t)
 		api.Do(t, http.MethodGet, "/readyz", nil).Want(t, http.StatusOK)
 		ready = append(ready, time.Since(p.Began))
-		api.Do(t, http.MethodPost, "/v1/users", registration(fmt.Sprint("first-", n))).Want(t, http.StatusCreated)
+		api.Do(t, http.MethodPost, "/v1/users", ledger.Registration(fmt.Sprint("first-", n))).Want(t, http.StatusCreated)
 		written = append(written, time.Since(p.Began))
 		if n == starts-1 {
 			after := residentMiB(t, p)
