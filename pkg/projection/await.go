@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"sluice/pkg/endpoint"
@@ -15,6 +16,9 @@ const awaitMost = 5 * time.Second
 // for in Sluice-Position; without one it returns at once. When the model does not
 // get there in time, stands still, or has a checkpoint that does not fit, the error is
 // unavailable for the caller, and the reply's Sluice-Position says how far the model is.
+//
+// The model's other reads in the same request ask the bucket's leader, which has all that
+// was folded: other replicas may not yet.
 func (v *View[V]) Await(ctx context.Context) error {
 	for _, p := range endpoint.Waits(ctx) {
 		if p.Stream == v.followed {
@@ -22,6 +26,11 @@ func (v *View[V]) Await(ctx context.Context) error {
 		}
 	}
 	return v.progress.fit()
+}
+
+// awaited reports whether the caller of the current request asks for a position.
+func (v *View[V]) awaited(ctx context.Context) bool {
+	return slices.ContainsFunc(endpoint.Waits(ctx), func(p endpoint.Position) bool { return p.Stream == v.followed })
 }
 
 // await is the Await of a model that tells progress how far it is.

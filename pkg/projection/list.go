@@ -102,7 +102,7 @@ func (v *View[V]) resolve(ctx context.Context, b bucket, prefix string, suffixes
 	group.SetLimit(readers)
 	for i, suffix := range suffixes {
 		group.Go(func() error {
-			entry, err := b.read(ctx, prefix+suffix, replica)
+			entry, err := v.read(ctx, b, prefix+suffix)
 			if err != nil || !entry.live {
 				return err
 			}

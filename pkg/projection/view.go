@@ -53,7 +53,8 @@ func (v *View[V]) Follow(store *eventstore.Store, cfg Config) *Runner {
 }
 
 // Get returns the value of key, or an error that is [ErrNotFound]. On a replicated
-// bucket it may be a little older than what [View.Wait] has seen. In the process that
+// bucket it may be a little older than what [View.Wait] has seen, unless the caller of
+// the current request asks for a position: see [View.Await]. In the process that
 // follows it, a model whose checkpoint does not fit the stream answers with
 // [ErrCheckpoint], which callers of an endpoint see as unavailable.
 func (v *View[V]) Get(ctx context.Context, key string) (V, error) {
@@ -78,7 +79,7 @@ func (v *View[V]) get(ctx context.Context, b bucket, key string) (V, error) {
 	if !isKey(key) {
 		return value, fmt.Errorf("bucket %s: %w", v.name, ErrNotFound)
 	}
-	m, err := b.read(ctx, key, replica)
+	m, err := v.read(ctx, b, key)
 	if err != nil {
 		return value, err
 	}
@@ -89,6 +90,19 @@ func (v *View[V]) get(ctx context.Context, b bucket, key string) (V, error) {
 		return value, fmt.Errorf("bucket %s: key %s: %w", v.name, key, err)
 	}
 	return value, nil
+}
+
+// read asks any replica of the bucket, and the leader when that may not have what the
+// caller has seen, or what an index has.
+func (v *View[V]) read(ctx context.Context, b bucket, key string) (stored, error) {
+	if v.awaited(ctx) {
+		return b.read(ctx, key, leader)
+	}
+	m, err := b.read(ctx, key, replica)
+	if err == nil && !m.live {
+		m, err = b.read(ctx, key, leader)
+	}
+	return m, err
 }
 
 // Wait returns when the model has folded everything up to sequence. It fails with a
