@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // Code classifies an error for the caller, who decides by it what to do next.
@@ -159,8 +161,8 @@ func Deadline(message string) *Error {
 }
 
 // CodeOf returns the code an error has for a caller: that of the [*Error] in it,
-// deadline for an expired context, unavailable for a cancelled one, internal for
-// everything else, and "" for nil.
+// deadline for an expired context, unavailable for a cancelled one and for what NATS
+// cannot do now, internal for everything else, and "" for nil.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -177,10 +179,12 @@ func coded(err error) *Error {
 		return e
 	}
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		return Deadline("the time for this request ran out").Because(err)
 	case errors.Is(err, context.Canceled):
 		return Unavailable("the request was cancelled").Because(err)
+	case notNow(err):
+		return Unavailable("NATS cannot do this now").Because(err)
 	default:
 		return &Error{Code: CodeInternal, Message: internalMessage, cause: err}
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ErrNoResponders says that no instance of the service is running. The request was
@@ -44,6 +46,20 @@ func (c *Caller) transportError(subject string, err error) error {
 	default:
 		return fmt.Errorf("request: %w", err)
 	}
+}
+
+// notNow reports whether NATS had a handler wait in vain: nobody has the stream, a cluster
+// elects a leader, or there is no connection. What was asked of it may have been done.
+func notNow(err error) bool {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return api.Code == 503
+	}
+	return slices.ContainsFunc(goneErrors, func(gone error) bool { return errors.Is(err, gone) })
+}
+
+var goneErrors = []error{
+	nats.ErrNoResponders, jetstream.ErrNoStreamResponse, nats.ErrNoServers,
+	nats.ErrDisconnected, nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrConnectionReconnecting,
 }
 
 // The status that NATS answers with when nobody listens.
