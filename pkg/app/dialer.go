@@ -17,6 +17,13 @@ import (
 // dialTimeout bounds connecting at start, over all the servers of a URL list.
 const dialTimeout = 5 * time.Second
 
+// A server that hangs, or whose machine has lost its network, keeps the connection open and
+// answers nothing. One that has missed two pings, so for 4 to 6 seconds, is left for another.
+const (
+	pingInterval = 2 * time.Second
+	pingsLost    = 2
+)
+
 // dialer makes every connection of the process, all of the same kind, and closes
 // them at the end.
 type dialer struct {
@@ -66,7 +73,8 @@ func (d *dialer) dial(service, purpose string) (*nats.Conn, error) {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
-		nats.PingInterval(20 * time.Second),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(pingsLost),
 	}
 	options = append(options, watch(d.log.With("service", service, "connection", purpose))...)
 	nc, err := d.connect(service, options)
