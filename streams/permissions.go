@@ -11,7 +11,8 @@ import (
 
 // Permissions are the subjects that a user of NATS may publish and subscribe to. What
 // is not allowed is denied, and what is denied is denied whatever else is allowed.
-// Replies to requests go where the request says, for two minutes.
+// Replies to requests go where the request says, for two minutes or until the connection is
+// lost.
 type Permissions struct {
 	Publish, Deny []string
 	Subscribe     []string
@@ -164,6 +165,7 @@ func PermissionsOf(service string) (Permissions, error) {
 		p.allow("$SRV.>")
 	}
 	p.allow(calls[service]...)
+	p.answers()
 	p.Publish = slices.Compact(slices.Sorted(slices.Values(p.Publish)))
 	p.Deny = slices.Compact(slices.Sorted(slices.Values(p.Deny)))
 	return p.Permissions, nil

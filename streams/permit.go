@@ -180,3 +180,18 @@ func (p *permit) group(c Consumer) {
 func (p *permit) letters() {
 	p.allow("$JS.API.STREAM.INFO."+DeadLetters, "$JS.API.STREAM.MSG.GET."+DeadLetters, "$JS.API.STREAM.MSG.DELETE."+DeadLetters)
 }
+
+// answers allows to reply to those who call the service, or ask whether it is there. The
+// permission that a request gives is forgotten with the connection on which it came: what
+// a service answers after it has lost a server would reach nobody, who would wait for it
+// until the time of the call is up.
+func (p *permit) answers() {
+	for caller, subjects := range calls {
+		if slices.ContainsFunc(subjects, func(s string) bool { return s == "svc.>" || strings.HasPrefix(s, "svc."+p.service+".") }) {
+			p.allow("_INBOX_" + caller + ".>")
+		}
+	}
+	for _, asker := range asks {
+		p.allow("_INBOX_" + asker + ".>")
+	}
+}

@@ -96,6 +96,8 @@ func TestServicesMayDoNoMore(t *testing.T) {
 			publish("timer.set.order.x"):                                    true,
 			publish("timer.set.user.x"):                                     false,
 			publish("feed.order.created.x"):                                 false, // only the server makes copies
+			publish("_INBOX_gateway.x"):                                     true,  // to answer after a reconnect
+			publish("_INBOX_notification.x"):                                false,
 			subscribe("svc.order.create"):                                   true,
 			subscribe("svc.user.authenticate"):                              false, // with the passwords in it
 			subscribe("_INBOX_user.x"):                                      false,
@@ -130,6 +132,8 @@ func TestServicesMayDoNoMore(t *testing.T) {
 			publish("$KV.signing-keys.x"):      true,
 			publish("order.created.x"):         false,
 			publish("svc.order.create"):        false,
+			publish("_INBOX_order.x"):          true, // which calls it
+			publish("_INBOX_notification.x"):   false,
 			publish("$KV.keys.registry.x"):     false,
 			publish("user.claim.email.x"):      true,
 			subscribe("svc.user.authenticate"): true,
