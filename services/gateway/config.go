@@ -44,6 +44,9 @@ type Config struct {
 	Meters   metric.MeterProvider
 	Ready    func(context.Context) error // one more condition for /readyz; nil means none
 	Settings Settings
+	// Absence is how long a route whose last instance has gone answers that nobody serves
+	// it, so that clients come again, before there is no such route; default 1 m.
+	Absence time.Duration
 	// Listening, when set, is told where the gateway listens, with the port it got.
 	Listening func(address string)
 }
@@ -59,6 +62,7 @@ const (
 func (c Config) withDefaults() Config {
 	c.Version = cmp.Or(c.Version, "dev")
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	c.Absence = cmp.Or(c.Absence, time.Minute)
 	c.Settings = c.Settings.withDefaults()
 	return c
 }

@@ -111,6 +111,27 @@ func TestAServiceThatComesBackIsFoundAtOnce(t *testing.T) {
 	w.awaitStatus(t, "/v1/tasks/8", 200)
 }
 
+// A service whose only instance is replaced is away for a moment, and not unknown: 404 would
+// tell clients not to come again.
+func TestARouteWhoseServiceIsAwayIsUnavailable(t *testing.T) {
+	t.Parallel()
+	srv, log := natstest.Start(t), &logs{}
+	first := serve(t, srv.Connect(t), "task", "1.0.0", log, says(method("task", "get", "GET /v1/tasks/{id}", endpoint.Public), "one"))
+	w := startGateway(t, srv, gateway.Config{Absence: time.Hour}, hasty, log)
+	w.awaitStatus(t, "/v1/tasks/7", 200)
+	halt(t, first)
+	awaitLog(t, log, `"gone":["GET /v1/tasks/{id}"]`)
+	a := w.do(t, "GET", "/v1/tasks/7", "")
+	if a.status != 503 || !strings.Contains(a.body, "nobody serves this route now") || a.header.Get("Retry-After") != "1" {
+		t.Errorf("%d %v %s", a.status, a.header, a.body)
+	}
+	if a := w.do(t, "GET", "/v1/other", ""); a.status != 404 {
+		t.Errorf("a route that never was: %d %s", a.status, a.body)
+	}
+	serve(t, srv.Connect(t), "task", "1.0.0", log, says(method("task", "get", "GET /v1/tasks/{id}", endpoint.Public), "two"))
+	w.awaitStatus(t, "/v1/tasks/7", 200)
+}
+
 func TestTheHighestVersionDescribesAnEndpoint(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)

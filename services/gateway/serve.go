@@ -116,8 +116,7 @@ func (g *Gateway) unrouted(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	if len(allowed) == 0 {
-		g.lookAgain(req.URL.EscapedPath())
-		g.fail(w, req, endpoint.NotFound("there is no such route"))
+		g.fail(w, req, g.missing(req.URL.EscapedPath()))
 		return
 	}
 	slices.Sort(allowed)
@@ -125,13 +124,21 @@ func (g *Gateway) unrouted(w http.ResponseWriter, req *http.Request) {
 	g.fail(w, req, newFault(http.StatusMethodNotAllowed, "this route does not take this method"))
 }
 
-// lookAgain asks for the services, now and then, when there was a route for this path: who
-// served it may be back.
-func (g *Gateway) lookAgain(escaped string) {
-	if g.cfg.Discovery == nil || !slices.ContainsFunc(g.table.Load().former, func(p pattern) bool { return p.fits(escaped) }) {
-		return
+// missing is the answer where there is no route. When there was one a moment ago, whoever
+// served it is likely to be back soon: the gateway asks for the services, now and then.
+func (g *Gateway) missing(escaped string) error {
+	former := g.table.Load().former
+	i := slices.IndexFunc(former, func(a absent) bool { return a.pattern.fits(escaped) })
+	if i < 0 {
+		return endpoint.NotFound("there is no such route")
 	}
-	g.looking.Do(g.cfg.Discovery.Recheck)
+	if g.cfg.Discovery != nil {
+		g.looking.Do(g.cfg.Discovery.Recheck)
+	}
+	if time.Since(former[i].since) < g.cfg.Absence {
+		return endpoint.Unavailable("nobody serves this route now").After(time.Second)
+	}
+	return endpoint.NotFound("there is no such route")
 }
 
 func correlationID(h http.Header) string {

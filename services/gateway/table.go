@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/mod/semver"
 
@@ -29,7 +30,7 @@ type table struct {
 	mux       *http.ServeMux
 	patterns  []pattern // of everything in mux
 	routes    []route   // by path and method
-	former    []pattern // of routes that went, the latest last
+	former    []absent  // routes that went, the latest last
 	refused   []gatewayapi.Refusal
 	services  []string             // behind the routes, sorted
 	instances []discovery.Instance // what it was made from
@@ -96,8 +97,14 @@ func (g *Gateway) mount(t *table) {
 	t.mux.HandleFunc("/", g.unrouted)
 }
 
-// former returns the patterns of routes that were there once and are not now.
-func former(before, now *table) []pattern {
+// absent is a route that has gone with its last instance.
+type absent struct {
+	pattern pattern
+	since   time.Time
+}
+
+// former returns the routes that were there once and are not now.
+func former(before, now *table) []absent {
 	if before == nil {
 		return nil
 	}
@@ -107,9 +114,9 @@ func former(before, now *table) []pattern {
 	}
 	gone := slices.Clone(before.former)
 	for _, r := range before.routes {
-		gone = append(gone, r.pattern)
+		gone = append(gone, absent{r.pattern, time.Now()})
 	}
-	gone = slices.DeleteFunc(gone, func(p pattern) bool { return there[p.String()] })
+	gone = slices.DeleteFunc(gone, func(a absent) bool { return there[a.pattern.String()] })
 	return gone[max(len(gone)-maxFormer, 0):]
 }
 

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -177,6 +178,7 @@ func startGateway(t testing.TB, srv *natstest.Server, cfg gateway.Config, pace d
 	if cfg.Verify == nil {
 		cfg.Verify = verify
 	}
+	cfg.Absence = cmp.Or(cfg.Absence, time.Nanosecond)
 	cfg.Discovery = discovery.New(nc, pace)
 	if cfg.Caller == nil {
 		cfg.Caller = endpoint.NewCaller(nc, endpoint.CallerConfig{})
