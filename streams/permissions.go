@@ -80,9 +80,9 @@ type use struct {
 var uses = map[string]use{
 	BucketOrderSnapshots:   {direct: true},
 	BucketServiceSnapshots: {direct: true},
-	BucketServiceChecks:    {direct: true},
-	BucketPasswords:        {direct: true},
-	BucketUserKeys:         {direct: true},
+	BucketServiceChecks:    {leader: true},
+	BucketPasswords:        {leader: true},
+	BucketUserKeys:         {leader: true},
 	BucketSigningKeys:      {leader: true},
 	BucketLoginAttempts:    {leader: true},
 	BucketSessions:         {leader: true, watch: true},

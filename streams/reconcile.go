@@ -74,7 +74,7 @@ func (s Set) Replicated(replicas int) Set {
 const raceAttempts = 5
 
 // Reconcile creates what is absent and applies the changes that cannot lose
-// anything: more subjects, larger limits, direct get and atomic batches switched on,
+// anything: more subjects, larger limits, direct get, atomic batches switched on,
 // republishing, replicas, descriptions, metadata; for consumers acknowledgement
 // wait, pending limit and filters. Any other difference is a [*RefusedError], found
 // before the first change is made. What an operator has added (replicas, placement,

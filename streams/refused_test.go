@@ -43,7 +43,6 @@ func TestChangesThatCouldLoseSomethingAreRefused(t *testing.T) {
 		{"max_consumers", "10", "1", sc(func(s *jetstream.StreamConfig) { s.MaxConsumers = 1 })},
 		{"max_age", "3600000000000", "1800000000000", sc(func(s *jetstream.StreamConfig) { s.MaxAge /= 2 })},
 		{"duplicate_window", "120000000000", "1000000000", sc(func(s *jetstream.StreamConfig) { s.Duplicates = time.Second })},
-		{"allow_direct", "true", "false", sc(func(s *jetstream.StreamConfig) { s.AllowDirect = false })},
 		{"allow_atomic", "true", "false", sc(func(s *jetstream.StreamConfig) { s.AllowAtomicPublish = false })},
 		{"allow_rollup_hdrs", "false", "true", sc(func(s *jetstream.StreamConfig) { s.AllowRollup = true })},
 		{"allow_msg_ttl", "false", "true", sc(func(s *jetstream.StreamConfig) { s.AllowMsgTTL = true })},

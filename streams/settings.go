@@ -34,7 +34,7 @@ var streamRules = map[string]rule{
 	"max_consumers":        raise(-1),
 	"max_age":              raise(0),
 	"duplicate_window":     raise(0),
-	"allow_direct":         switchOn,
+	"allow_direct":         follow,
 	"allow_atomic":         switchOn,
 	"allow_batched":        switchOn,
 	"num_replicas":         atLeast,

@@ -20,6 +20,11 @@
 // accepted holds its message, and the messages of the same key behind it, until
 // there is room again: nothing is lost, and the handler's health says so.
 //
+// Buckets whose values decide something (sessions, passwords, leases, positions of handlers)
+// have no direct get, so that they are read from their stream's leader: another replica may
+// not have what was acknowledged a moment ago. Read models have it, and their readers know
+// when that is not enough.
+//
 // TIMERS has no bound of its own, because a server only lets a stream with schedules
 // discard its oldest messages when full, which here would be timers. Give the account
 // a limit instead: then no timer is set until there is room, and its handler's health

@@ -109,19 +109,27 @@ func (s *Store) claimMessage(ctx context.Context, id string, c Claim, from sourc
 	}}, nil
 }
 
-// Holder returns the aggregate that holds the claim, or false when nobody does. It
-// asks any replica: the answer may be a moment old.
+// Holder returns the aggregate that holds the claim, or false when nobody does. It asks any
+// replica, so a holder may be one of a moment ago, and for nobody the leader.
 func (s *Store) Holder(ctx context.Context, c Claim) (id string, held bool, err error) {
-	m, err := s.last(ctx, s.claimSubject(c), direct)
-	if errors.Is(err, errNoMessage) {
-		return "", false, nil
+	record, err := s.holder(ctx, c, direct)
+	if err == nil && record.Aggregate == "" {
+		record, err = s.holder(ctx, c, leader)
 	}
 	if err != nil {
 		return "", false, fmt.Errorf("claim %s: %w", c.Name, err)
 	}
-	var record claimRecord
-	if err := json.Unmarshal(m.data, &record); err != nil {
-		return "", false, fmt.Errorf("claim %s: %w", c.Name, err)
+	return record.Aggregate, record.Aggregate != "", nil
+}
+
+func (s *Store) holder(ctx context.Context, c Claim, from source) (claimRecord, error) {
+	m, err := s.last(ctx, s.claimSubject(c), from)
+	if errors.Is(err, errNoMessage) {
+		return claimRecord{Released: true}, nil
 	}
-	return record.Aggregate, !record.Released, nil
+	var record claimRecord
+	if err == nil {
+		err = json.Unmarshal(m.data, &record)
+	}
+	return record, err
 }

@@ -45,6 +45,33 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// That nobody holds a claim is not believed of a replica that may be behind: who has just
+// signed up can log in.
+func TestHolderOnAReplicaThatIsBehind(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	s := newStore(t, srv)
+	reader := eventstore.New(srv.Behind(t), things, types)
+	email := eventstore.Claim{Name: "email", Hash: "h1"}
+	if id, held, err := reader.Holder(t.Context(), email); held || id != "" || err != nil {
+		t.Fatalf("at first: %q %v %v", id, held, err)
+	}
+	tail, err := s.Append(t.Context(), "a", eventstore.Tail{}, build(t, "a", made{Name: "a"}), email)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, held, err := reader.Holder(t.Context(), email); id != "a" || !held || err != nil {
+		t.Errorf("once it is claimed: %q %v %v", id, held, err)
+	}
+	email.Release = true
+	if _, err := s.Append(t.Context(), "a", tail, build(t, "a", named{Name: "b"}), email); err != nil {
+		t.Fatal(err)
+	}
+	if id, held, err := reader.Holder(t.Context(), email); held || id != "" || err != nil {
+		t.Errorf("once it is released: %q %v %v", id, held, err)
+	}
+}
+
 func TestClaimRaceHasOneWinner(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t)

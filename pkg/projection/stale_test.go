@@ -2,58 +2,14 @@ package projection_test
 
 import (
 	"context"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/endpoint"
 	"sluice/pkg/eventstore"
-	"sluice/pkg/natstest"
 	"sluice/pkg/projection"
 )
-
-// behind returns a JetStream context whose direct reads of buckets are answered as by a
-// replica that has got nothing since each was made for the first time.
-func behind(t *testing.T, srv *natstest.Server) jetstream.JetStream {
-	t.Helper()
-	nc := srv.Connect(t)
-	var first sync.Map // replies by subject
-	if _, err := nc.Subscribe("behind.>", func(m *nats.Msg) {
-		subject := jetstream.DefaultAPIPrefix + strings.TrimPrefix(m.Subject, "behind.")
-		if !strings.Contains(subject, "DIRECT.GET.KV_") {
-			if err := nc.PublishRequest(subject, m.Reply, m.Data); err != nil {
-				t.Error(err)
-			}
-			return
-		}
-		old, seen := first.Load(subject)
-		if !seen {
-			reply, err := nc.RequestWithContext(context.WithoutCancel(t.Context()), subject, m.Data)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			old, _ = first.LoadOrStore(subject, reply)
-		}
-		reply, _ := old.(*nats.Msg)
-		if err := m.RespondMsg(&nats.Msg{Header: reply.Header, Data: reply.Data}); err != nil {
-			t.Error(err)
-		}
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	js, err := jetstream.NewWithAPIPrefix(srv.Connect(t), "behind.")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
-}
 
 type lookRequest struct {
 	ID string `json:"id"`
@@ -73,7 +29,7 @@ func TestReplicaThatIsBehind(t *testing.T) {
 	srv, w := start(t)
 	f := follow(t, w.js, quick())
 	defer f.stop(t)
-	js := behind(t, srv)
+	js := srv.Behind(t)
 	view := projection.KV(js, bucketName, fold)
 	runner := view.Follow(eventstore.New(js, things, registry), quick())
 	if err := runner.Start(t.Context()); err != nil {
