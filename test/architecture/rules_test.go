@@ -34,7 +34,7 @@ var layers = [][]string{
 const natstest = "pkg/natstest"
 
 // helpers are for tests, and may import what only tests import.
-var helpers = []string{natstest, "pkg/event/eventtest", "pkg/telemetry/telemetrytest", "test/program", "test/ledger"}
+var helpers = []string{natstest, "pkg/event/eventtest", "pkg/telemetry/telemetrytest", "test/program", "test/ledger", "test/stack"}
 
 func isHelper(p string) bool { return slices.Contains(helpers, p) }
 

@@ -83,7 +83,9 @@ func (c *Client) Work(ctx context.Context, t testing.TB, pace time.Duration, sto
 		}
 		if err := c.step(ctx, t); err != nil {
 			t.Errorf("client %s: %v", c.Name, err)
-			return
+			if ctx.Err() != nil {
+				return
+			}
 		}
 	}
 }
@@ -178,7 +180,6 @@ func (c *Client) command(ctx context.Context, t testing.TB, path string, body ma
 	a, err := c.Ask(ctx, http.MethodPost, path, body, key != "", header...)
 	switch {
 	case err != nil:
-		return a, err
 	case a.Status == http.StatusCreated, a.Status == http.StatusOK:
 		cmd.Outcome = Done
 		got := read[order](t, a) // users have these members too
@@ -188,12 +189,11 @@ func (c *Client) command(ctx context.Context, t testing.TB, path string, body ma
 		}
 	case a.Status == http.StatusConflict:
 		cmd.Outcome = Refused
-	case !Definite(a):
-	default:
-		return a, fmt.Errorf("POST %s: status %d: %s", path, a.Status, a.Body)
+	case Definite(a):
+		err = fmt.Errorf("POST %s: status %d: %s", path, a.Status, a.Body)
 	}
 	c.Commands = append(c.Commands, *cmd)
-	return a, nil
+	return a, err
 }
 
 // again repeats a request that was answered, maybe by another process: the answer is
@@ -238,7 +238,7 @@ func (c *Client) hurried() <-chan struct{} {
 // Definite reports whether an answer tells what became of a request.
 func Definite(a program.Answer) bool {
 	switch a.Status {
-	case 0, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case 0, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:
 		return false
 	default:
 		return true

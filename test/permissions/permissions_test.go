@@ -126,6 +126,11 @@ func TestServicesMayDoNoMore(t *testing.T) {
 			publish("$JS.API.CONSUMER.CREATE.USERS.x"):                      false,
 			publish("$JS.API.CONSUMER.DELETE.ORDERS.notification-orders"):   false,
 			publish("$JS.API.STREAM.MSG.DELETE.DEADLETTERS"):                false,
+			publish("$JS.API.STREAM.LIST"):                                  true, // it measures them
+			publish("$JS.API.CONSUMER.LIST.ORDERS"):                         true,
+			publish("$JS.API.STREAM.INFO.USERS"):                            false, // it could ask for the subjects
+			publish("$JS.API.CONSUMER.CREATE.ORDERS.x"):                     false,
+			publish("$JS.API.STREAM.DELETE.SERVICES"):                       false,
 		},
 		"user": {
 			publish("$KV.keys.user.x"):         true,
@@ -146,15 +151,6 @@ func TestServicesMayDoNoMore(t *testing.T) {
 			publish("$KV.users.x"):                         false,
 			publish("$JS.API.STREAM.MSG.GET.KV_passwords"): false,
 			subscribe("svc.user.login"):                    false,
-		},
-		"registry": {
-			publish("$JS.API.STREAM.LIST"):              true, // it measures them
-			publish("$JS.API.CONSUMER.LIST.ORDERS"):     true,
-			publish("$JS.API.STREAM.INFO.USERS"):        false, // it could ask for the subjects
-			publish("$JS.API.STREAM.MSG.GET.USERS"):     false,
-			publish("$JS.API.CONSUMER.CREATE.ORDERS.x"): false,
-			publish("$JS.API.STREAM.DELETE.SERVICES"):   false,
-			publish("$JS.API.CONSUMER.DELETE.ORDERS.x"): false,
 		},
 		"outsider": {
 			publish("user.created"):              true,
