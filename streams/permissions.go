@@ -88,7 +88,7 @@ var uses = map[string]use{
 	BucketSessions:         {leader: true, watch: true},
 	BucketReactions:        {leader: true},
 	BucketSchemas:          {leader: true},
-	BucketKeys:             {watch: true},
+	BucketKeys:             {leader: true, watch: true},
 }
 
 // PermissionsOf returns the least that a service needs when an administrator has set up

@@ -23,6 +23,7 @@ var kept = []string{
 	streams.Orders.Name,
 	streams.Users.Name,
 	streams.Services.Name,
+	streams.Alerts.Name,
 	streams.Notifications.Name,
 	bucket(streams.BucketUserKeys),
 	bucket(streams.BucketPasswords),
@@ -42,6 +43,7 @@ var derived = []string{
 	bucket(streams.BucketNotifications),
 	bucket(streams.BucketNotificationUsers),
 	bucket(streams.BucketServices),
+	bucket(streams.BucketAlerts),
 	bucket(streams.BucketServiceChecks), // when the registry checked last: it checks again
 	bucket(streams.BucketOrderSnapshots),
 	bucket(streams.BucketServiceSnapshots),
@@ -60,7 +62,7 @@ var keysBucket, schemasBucket = bucket(streams.BucketKeys), bucket(streams.Bucke
 // unchanging are the streams whose messages do not go away by themselves. Elsewhere some
 // have a time to live, which may be over when a backup is put back.
 var unchanging = []string{
-	streams.Users.Name, streams.Orders.Name, streams.Notifications.Name, streams.Services.Name, streams.DeadLetters,
+	streams.Users.Name, streams.Orders.Name, streams.Notifications.Name, streams.Services.Name, streams.Alerts.Name, streams.DeadLetters,
 }
 
 func bucket(name string) string { return "KV_" + name }

@@ -63,6 +63,7 @@ var rare = []struct{ what, why string }{
 	{`(MSG|DIRECT)\.GET\.(USERS|ORDERS|NOTIFICATIONS|SERVICES|ALERTS)$`, "what comes before an event is read when the reader has not seen it"},
 	{`CONSUMER\.MSG\.NEXT\.KV_`, "a bucket is read like a stream by who has lost it to another writer"},
 	{`DIRECT\.GET\.KV_order-users\.>`, "the user service is away before the replica of users is rebuilt"},
+	{`MSG\.GET\.KV_keys`, "a token comes before the watcher has heard of its key"},
 	{`CONSUMER\.DELETE\.KV_keys`, "a watcher that is stopped in time deletes its consumer"},
 	{`\$KV\.order-snapshots\.`, "orders have short histories"},
 	{`svc\.\*\.requests\.cancel`, "the registry stops while it asks a service for its read models"},
