@@ -13,6 +13,7 @@ type decoder struct {
 	problems *problems
 	origins  map[string]Origin
 	masked   map[string]bool // paths whose value was read by @file.read
+	unread   []string        // paths whose value could not be read
 }
 
 // place is the setting that is being decoded.
@@ -49,6 +50,7 @@ func (p place) String() string { return joinPath(p.path) + p.inside }
 // changed.
 func (d *decoder) decode(at place, n *node, v reflect.Value) {
 	if n.kind == kindBroken {
+		d.unread = append(d.unread, at.String())
 		return
 	}
 	shape := shapeOf(v.Type())
@@ -80,6 +82,7 @@ func hasSecret(n *node) bool {
 
 // wrong reports a value, with its text unless that may be a secret.
 func (d *decoder) wrong(at place, n *node, err error) {
+	d.unread = append(d.unread, at.String())
 	p := Problem{Origin: n.origin, Path: at.String(), Message: err.Error()}
 	hide := at.secret || n.secret
 	if !hide {
@@ -111,7 +114,6 @@ func (d *decoder) fields(at place, n *node, v reflect.Value) {
 	if !d.isTable(at, n) {
 		return
 	}
-	before := d.problems.count
 	known := map[string]bool{}
 	var names []string
 	for _, f := range fieldsOf(v.Type()) {
@@ -129,17 +131,17 @@ func (d *decoder) fields(at place, n *node, v reflect.Value) {
 			d.decode(at.below(f.name, f.secret), e.value, v.FieldByIndex(f.index))
 		}
 	}
+	misspelt := false
 	for _, e := range n.table.entries {
 		if !known[e.key] {
+			misspelt = true
 			d.problems.add(Problem{
 				Origin: Origin{Layer: File, Position: e.pos}, Path: at.String(), Text: e.key,
 				Message: "is not a known setting" + didYouMean(e.key, names),
 			})
 		}
 	}
-	if d.problems.count == before {
-		d.validate(at, n, v)
-	}
+	d.validate(at, n, v, misspelt)
 }
 
 // without returns the blocks of n that no field of t names: those for the rest.
@@ -161,19 +163,41 @@ func without(n *node, t reflect.Type) *node {
 	return &others
 }
 
-// validate asks the struct itself, if it has a Validate method.
-func (d *decoder) validate(at place, n *node, v reflect.Value) {
+// validate asks the struct itself, if it has a Validate method and all its settings could
+// be read, and those that it is composed of. Where a key is misspelt, its struct may lack
+// what the key was meant to set.
+func (d *decoder) validate(at place, n *node, v reflect.Value, misspelt bool) {
+	for i := range v.NumField() {
+		if f := v.Type().Field(i); f.Tag.Get("config") == inline {
+			d.validate(at, n, v.Field(i), misspelt && at.String() != "")
+		}
+	}
 	own, ok := reflect.TypeAssert[interface{ Validate() error }](v.Addr())
-	if !ok {
+	if !ok || misspelt || d.lacks(at, v.Type()) {
 		return
 	}
-	err := own.Validate()
-	if err == nil {
-		return
+	for _, one := range eachError(own.Validate()) {
+		here, origin := at, n.origin
+		if of, ok := errors.AsType[*settingError](one); ok {
+			here, origin = here.follow(of.path, n)
+			one = of.err
+		}
+		d.problems.add(Problem{Origin: origin, Path: here.String(), Message: strings.ReplaceAll(one.Error(), "\n", "; "), Err: one})
 	}
-	for _, one := range eachError(err) {
-		d.problems.add(Problem{Origin: n.origin, Path: at.String(), Message: strings.ReplaceAll(one.Error(), "\n", "; "), Err: one})
-	}
+}
+
+// lacks tells whether a setting of a struct could not be read.
+func (d *decoder) lacks(at place, t reflect.Type) bool {
+	return slices.ContainsFunc(fieldsOf(t), func(f field) bool {
+		below := at.String()
+		if !f.rest {
+			below = at.below(f.name, false).String()
+		}
+		return slices.ContainsFunc(d.unread, func(path string) bool {
+			rest, inside := strings.CutPrefix(path, below)
+			return inside && (rest == "" || below == "" || rest[0] == '.' || rest[0] == '[')
+		})
+	})
 }
 
 // mapped decodes a block whose keys are the user's. What the default has under other

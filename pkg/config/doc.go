@@ -25,7 +25,11 @@
 // map that takes the blocks which no other field of its struct names. The tag doc says
 // what a setting is for, secret:"true" masks it and reload:"true" says that it may
 // change while the program runs; both hold for everything below. The variable of
-// http.address is SLUICE_HTTP_ADDRESS.
+// http.address is SLUICE_HTTP_ADDRESS; the tag env:"…" gives it a second name, which counts
+// where the first is not set. A variable that is empty sets strings and lists only.
+//
+// A program whose parts declare their settings themselves puts them together with
+// [Compose]. A method Validate() error says what makes no sense, and by [At] where.
 //
 // Types are string, bool, all integers and floats, [time.Duration], [Size],
 // [currency.Amount] ("19.99 EUR"), [Operand], whatever implements

@@ -17,6 +17,9 @@ type Sources struct {
 	Environ []string    // NAME=value as of os.Environ, for settings and for @env
 	Prefix  string      // of the variables that are settings; default SLUICE
 	Flags   []FlagValue // the strongest; of one setting the last
+	// Strict makes a problem of a variable that has the prefix and the name of a section,
+	// and sets nothing. Those that Kubernetes adds for services are left alone.
+	Strict bool
 }
 
 // Loaded is what a configuration came to. It does not change and is safe for
@@ -38,13 +41,15 @@ func (l *Loaded) Unused() []string { return append([]string(nil), l.unused...) }
 // the file wins over them, the environment over the file, flags over all. The error
 // is an [*InvalidError] with everything that is wrong; then into is left as it was.
 //
-// A block of the file that is a struct with a method Validate() error is asked by it,
-// once all its settings could be read.
+// A block that is a struct with a method Validate() error is asked by it, once all its
+// settings could be read; a block of which nothing is set is not asked, but the struct as
+// a whole is. What it says is wrong is shown where the block is, or where the setting is
+// that [At] names.
 //
-// Load panics when into is no pointer to a struct, or when a field cannot be a
-// setting: that is a mistake in the program.
+// Load panics when into is neither a pointer to a struct nor a [*Composite], or when a
+// field cannot be a setting: that is a mistake in the program.
 func Load(into any, from Sources) (*Loaded, error) {
-	target := reflect.ValueOf(into)
+	target := targetOf(into)
 	if target.Kind() != reflect.Pointer || shapeOf(target.Type().Elem()) != shapeStruct {
 		panic(fmt.Sprintf("config: Load needs a pointer to a struct and got %T", into))
 	}
@@ -55,9 +60,12 @@ func Load(into any, from Sources) (*Loaded, error) {
 	o := overlay{problems: ps, prefix: from.prefix(), environ: environ, used: map[string]string{}}
 	settings := reflect.New(target.Type().Elem()).Elem()
 	settings.Set(target.Elem())
-	paths := pathsOf(nil, settings, root)
-	o.environment(root, paths)
-	o.flags(root, paths, from.Flags)
+	variables := variablesOf(variable{}, settings, root)
+	o.environment(root, variables)
+	o.flags(root, variables, from.Flags)
+	if from.Strict {
+		o.misspelt(variables, settings.Type())
+	}
 	d := decoder{problems: ps, origins: map[string]Origin{}, masked: map[string]bool{}}
 	d.decode(place{}, root, settings)
 	ps.reveal(func(keys []string) bool { return isOpen(settings.Type(), keys) })

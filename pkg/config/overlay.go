@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -22,43 +23,75 @@ type overlay struct {
 	used     map[string]string // name of a variable → path of the setting it sets
 }
 
-// environment sets every setting whose variable is set.
-func (o *overlay) environment(root *node, paths [][]string) {
-	for _, path := range paths {
-		name := Variable(o.prefix, path...)
+// variable is a setting that the environment and flags can set.
+type variable struct {
+	path  []string
+	alias string // a second name of the variable, without the prefix
+	blank bool   // may be empty
+}
+
+// environment sets every setting whose variable is set. The second name of one counts
+// where the first is not set, and is not empty.
+func (o *overlay) environment(root *node, settings []variable) {
+	for _, v := range settings {
+		name := Variable(o.prefix, v.path...)
 		value, set := o.environ[name]
+		if alias := o.environ[v.alias]; !set && v.alias != "" && alias != "" {
+			name, value, set = v.alias, alias, true
+		}
 		if !set {
 			continue
 		}
 		origin := Origin{Layer: Environment, Name: name}
 		if other, taken := o.used[name]; taken {
-			o.problems.add(Problem{Origin: origin, Message: fmt.Sprintf("could be %s or %s", other, joinPath(path))})
+			o.problems.add(Problem{Origin: origin, Message: fmt.Sprintf("could be %s or %s", other, joinPath(v.path))})
 			continue
 		}
-		o.used[name] = joinPath(path)
-		o.put(root, path, value, origin)
+		o.used[name] = joinPath(v.path)
+		if value == "" && !v.blank {
+			continue
+		}
+		o.put(root, v.path, value, origin)
 	}
 }
 
-func (o *overlay) flags(root *node, paths [][]string, flags []FlagValue) {
+func (o *overlay) flags(root *node, settings []variable, flags []FlagValue) {
 	for _, f := range flags {
 		origin := Origin{Layer: Flag, Name: f.Name}
-		i := slices.IndexFunc(paths, func(path []string) bool { return joinPath(path) == f.Path })
+		i := slices.IndexFunc(settings, func(v variable) bool { return joinPath(v.path) == f.Path })
 		if i < 0 {
-			o.problems.add(Problem{Origin: origin, Text: f.Path, Message: "is not a known setting" + didYouMean(f.Path, joined(paths))})
+			o.problems.add(Problem{Origin: origin, Text: f.Path, Message: "is not a known setting" + didYouMean(f.Path, o.names(settings, joinPath))})
 			continue
 		}
-		o.put(root, paths[i], f.Value, origin)
+		o.put(root, settings[i].path, f.Value, origin)
 	}
 }
 
-func joined(paths [][]string) []string {
-	names := make([]string, len(paths))
-	for i, path := range paths {
-		names[i] = joinPath(path)
+func (o *overlay) names(settings []variable, show func(path []string) string) []string {
+	names := make([]string, len(settings))
+	for i, v := range settings {
+		names[i] = show(v.path)
 	}
 	return names
 }
+
+// misspelt reports the variables that begin like a section of t and set nothing.
+func (o *overlay) misspelt(settings []variable, t reflect.Type) {
+	shown := func(path []string) string { return Variable(o.prefix, path...) }
+	for _, name := range o.unused() {
+		ours := func(f field) bool { return isSection(f.typ) && strings.HasPrefix(name, Variable(o.prefix, f.name, "")) }
+		if slices.ContainsFunc(fieldsOf(t), ours) && !linked.MatchString(name) {
+			o.problems.add(Problem{
+				Origin:  Origin{Layer: Environment, Name: name},
+				Message: "is not a known setting" + didYouMean(name, o.names(settings, shown)),
+			})
+		}
+	}
+}
+
+// linked are names that Kubernetes puts into the environment for a service whose name
+// begins with the prefix.
+var linked = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
 
 func (o *overlay) put(root *node, path []string, value string, origin Origin) {
 	if err := checkText(value); err != nil {
@@ -99,46 +132,48 @@ func Variable(prefix string, path ...string) string {
 	}, name)
 }
 
-// pathsOf returns the paths of all settings of v, with the keys of maps that v or n
-// has. It leaves out what only a file can set: lists of blocks.
-func pathsOf(at []string, v reflect.Value, n *node) [][]string {
-	var paths [][]string
-	below := func(key string, v reflect.Value) {
+// variablesOf returns what can be set below v, with the keys of maps that v or n has.
+// It leaves out what only a file can set: lists of blocks.
+func variablesOf(at variable, v reflect.Value, n *node) []variable {
+	var found []variable
+	below := func(key, alias string, v reflect.Value) {
 		var child *node
 		if n != nil && n.kind == kindTable {
 			if e := n.table.get(key); e != nil {
 				child = e.value
 			}
 		}
-		paths = append(paths, pathsOf(append(slices.Clip(at), key), v, child)...)
+		found = append(found, variablesOf(variable{path: append(slices.Clip(at.path), key), alias: alias}, v, child)...)
 	}
 	switch shapeOf(v.Type()) {
 	case shapeStruct:
 		for _, f := range fieldsOf(v.Type()) {
 			if f.rest {
-				paths = append(paths, pathsOf(at, v.FieldByIndex(f.index), without(n, v.Type()))...)
+				found = append(found, variablesOf(at, v.FieldByIndex(f.index), without(n, v.Type()))...)
 				continue
 			}
-			below(f.name, v.FieldByIndex(f.index))
+			below(f.name, f.alias, v.FieldByIndex(f.index))
 		}
 	case shapeMap:
 		for _, key := range sortedKeys(v) {
-			below(key.String(), v.MapIndex(key))
+			below(key.String(), "", v.MapIndex(key))
 		}
 		if n == nil || n.kind != kindTable {
-			return paths
+			return found
 		}
 		for _, e := range n.table.entries {
 			if !v.MapIndex(reflect.ValueOf(e.key).Convert(v.Type().Key())).IsValid() {
-				below(e.key, reflect.New(v.Type().Elem()).Elem())
+				below(e.key, "", reflect.New(v.Type().Elem()).Elem())
 			}
 		}
 	case shapeList:
+		at.blank = true
 		if shapeOf(v.Type().Elem()) == shapeScalar {
-			return [][]string{at}
+			return []variable{at}
 		}
 	default:
-		return [][]string{at}
+		at.blank = v.Kind() == reflect.String
+		return []variable{at}
 	}
-	return paths
+	return found
 }

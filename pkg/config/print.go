@@ -25,20 +25,68 @@ func (l *Loaded) Print(w io.Writer) error {
 // Reference writes a documented file with every setting of a struct and the value
 // that it has there, which is its default. Secrets, and what has no value that can be
 // written, stand in comments. A map without entries is shown with one called NAME, in
-// comments. It panics like [Settings].
+// comments. What would be explained in the same words again is not, and an example whose
+// settings were all explained is left out. It panics like [Settings].
 func Reference(w io.Writer, settings any) error {
 	b := bufio.NewWriter(w)
-	sections(b, referenceSettings(settings), func(s Setting) {
-		fmt.Fprintf(b, "\n")
-		for _, line := range explain(s) {
-			fmt.Fprintf(b, "# %s\n", line)
-		}
-		fmt.Fprintf(b, "%s%s: %s\n", comment(s), key(s), shown(s))
-	})
+	r := reference{Writer: b, said: map[string]bool{}}
+	for _, s := range referenceSettings(settings) {
+		r.setting(s)
+	}
 	if err := b.Flush(); err != nil {
 		return fmt.Errorf("write configuration reference: %w", err)
 	}
 	return nil
+}
+
+// reference writes settings one after another.
+type reference struct {
+	*bufio.Writer
+
+	said    map[string]bool // explanations
+	section string
+	begun   bool
+}
+
+func (r *reference) setting(s Setting) {
+	known := r.said[explain(s)]
+	nothingNew := s.example && known && (s.about == "" || r.said[s.about])
+	if in := joinPath(s.path[:len(s.path)-1]); in != r.section && !nothingNew {
+		r.section = in
+		r.blank()
+		if s.about != "" {
+			r.say(s.about)
+		}
+		fmt.Fprintf(r, "%s[%s]\n", hash(s.example), in)
+	}
+	if s.example && known {
+		return
+	}
+	if !known {
+		r.blank()
+		r.say(explain(s))
+	}
+	r.begun = true
+	fmt.Fprintf(r, "%s%s: %s\n", comment(s), key(s), shown(s))
+}
+
+// blank sets off what follows, unless nothing is before it.
+func (r *reference) blank() {
+	if r.begun {
+		fmt.Fprintln(r)
+	}
+	r.begun = true
+}
+
+// say explains something, once.
+func (r *reference) say(text string) {
+	if r.said[text] {
+		return
+	}
+	r.said[text] = true
+	for _, line := range wrap(text) {
+		fmt.Fprintf(r, "# %s\n", line)
+	}
 }
 
 const (
@@ -48,7 +96,7 @@ const (
 
 // referenceSettings lists a struct's settings, with an example in empty maps.
 func referenceSettings(settings any) []Setting {
-	v := reflect.Indirect(reflect.ValueOf(settings))
+	v := reflect.Indirect(targetOf(settings))
 	existing := map[string]bool{}
 	for _, s := range Settings(settings) {
 		existing[s.Path] = true
@@ -100,7 +148,7 @@ func sections(w io.Writer, settings []Setting, each func(Setting)) {
 
 // comment returns what comes before a line: a # if it must not be read.
 func comment(s Setting) string {
-	return hash(s.example || s.plain == "" || s.Value == Mask)
+	return hash(s.example || s.plain == "" || s.Value != s.plain)
 }
 
 func hash(on bool) string {
@@ -119,8 +167,8 @@ func shown(s Setting) string {
 	return s.Value
 }
 
-// explain returns the lines above a setting.
-func explain(s Setting) []string {
+// explain returns what stands above a setting.
+func explain(s Setting) string {
 	notes := []string{s.Type}
 	if s.Reload {
 		notes = append(notes, "may change while running")
@@ -128,10 +176,14 @@ func explain(s Setting) []string {
 	if s.Secret {
 		notes = append(notes, `secret: use @file.read("…") or @env("…")`)
 	}
-	words := strings.Fields(s.Doc + " (" + strings.Join(notes, "; ") + ")")
+	return s.Doc + " (" + strings.Join(notes, "; ") + ")"
+}
+
+// wrap breaks a text into lines.
+func wrap(text string) []string {
 	var lines []string
 	line := ""
-	for _, word := range words {
+	for word := range strings.FieldsSeq(text) {
 		if line != "" && len(line)+1+len(word) > lineWidth {
 			lines = append(lines, line)
 			line = ""

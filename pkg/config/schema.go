@@ -20,11 +20,16 @@ type field struct {
 	doc    string
 	secret bool
 	reload bool
-	rest   bool // a map of the blocks that no other field names
+	rest   bool   // a map of the blocks that no other field names
+	alias  string // another variable that sets it
 }
 
-// rest is the name of the field that takes all blocks which have no field of their own.
-const rest = "*"
+const (
+	// rest is the name of the field that takes all blocks which have no field of their own.
+	rest = "*"
+	// inline is the name of a struct whose fields are those of the struct around it.
+	inline = "."
+)
 
 // fieldsOf returns the fields of a struct in their order, those of embedded structs
 // in place. It panics on what cannot be a setting: that is a mistake in the program.
@@ -51,7 +56,7 @@ func appendFields(fields []field, t reflect.Type, at []int) []field {
 		switch {
 		case name == "-" || !f.IsExported():
 			continue
-		case f.Anonymous && !tagged && shapeOf(f.Type) == shapeStruct:
+		case isInline(f) && shapeOf(f.Type) == shapeStruct:
 			fields = appendFields(fields, f.Type, index)
 			continue
 		case shapeOf(f.Type) == shapeNone:
@@ -62,10 +67,16 @@ func appendFields(fields []field, t reflect.Type, at []int) []field {
 		fields = append(fields, field{
 			index: index, name: name, typ: f.Type,
 			doc: f.Tag.Get("doc"), secret: f.Tag.Get("secret") == "true", reload: f.Tag.Get("reload") == "true",
-			rest: name == rest,
+			rest: name == rest, alias: f.Tag.Get("env"),
 		})
 	}
 	return fields
+}
+
+// isInline tells whether the fields of f count as those of the struct around it.
+func isInline(f reflect.StructField) bool {
+	name, tagged := f.Tag.Lookup("config")
+	return name == inline || f.Anonymous && !tagged
 }
 
 // snake returns the name of a field as a key: AttemptTimeout is attempt_timeout, and

@@ -7,15 +7,18 @@ import (
 
 // Setting is one value of a configuration.
 type Setting struct {
-	Path   string // such as http.address; keys that are no names are quoted
-	Type   string // for people: duration, list of string
-	Value  string // as it is written in a file; empty when it cannot be; [Mask] for a secret
+	Path string // such as http.address; keys that are no names are quoted
+	Type string // for people: duration, list of string
+	// Value is as it is written in a file; empty when it cannot be; [Mask] for a secret.
+	// Of a type with a method Redacted() string it is what that returns.
+	Value  string
 	Doc    string
 	Origin Origin
 	Secret bool // by its tag, or because @file.read read it
 	Reload bool // may change while the program runs
 
 	path    []string
+	about   string // what its section is for
 	plain   string // the value of a secret too
 	example bool   // of a map that has no entries
 }
@@ -25,10 +28,10 @@ const Mask = `"********"`
 
 // Settings lists every setting of a struct with the value that it has there, those of
 // a section before those of its subsections. Maps contribute the keys they hold. It
-// panics when settings is neither a struct nor a pointer to one, or has a field that
-// cannot be a setting.
+// panics when settings is neither a struct, nor a pointer to one, nor a [*Composite], or
+// has a field that cannot be a setting.
 func Settings(settings any) []Setting {
-	v := reflect.Indirect(reflect.ValueOf(settings))
+	v := reflect.Indirect(targetOf(settings))
 	var l lister
 	l.walk(Setting{}, v)
 	return l.found
@@ -78,7 +81,7 @@ func (s Setting) below(f field) Setting {
 
 // with returns what the settings of f inherit when it adds nothing to the path.
 func (s Setting) with(f field) Setting {
-	return Setting{path: s.path, Doc: f.doc, Secret: s.Secret || f.secret, Reload: s.Reload || f.reload}
+	return Setting{path: s.path, about: s.Doc, Doc: f.doc, Secret: s.Secret || f.secret, Reload: s.Reload || f.reload}
 }
 
 func (l *lister) leaf(s Setting, v reflect.Value) {
@@ -93,6 +96,9 @@ func (l *lister) leaf(s Setting, v reflect.Value) {
 		s.plain = text
 	}
 	s.Value = s.plain
+	if part, ok := reflect.TypeAssert[interface{ Redacted() string }](v); ok && s.plain != "" {
+		s.Value = quote(part.Redacted())
+	}
 	if s.Secret && s.plain != "" && s.plain != `""` {
 		s.Value = Mask
 	}
