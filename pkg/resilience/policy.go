@@ -40,7 +40,7 @@ type core struct {
 	places  *semaphore.Weighted // nil: no bound
 	tokens  *rate.Limiter       // nil: no bound
 	budget  *budget
-	counts  counters
+	counts  *counters
 }
 
 // New returns a policy under a name that errors, changes and snapshots show. The
@@ -54,7 +54,7 @@ func New(name string, cfg Config, hooks Hooks) (*Policy, error) {
 
 // newPolicy needs a cfg that is valid.
 func newPolicy(name string, cfg Config, hooks Hooks) *Policy {
-	c := &core{name: name, cfg: cfg.withDefaults(), classify: hooks.Classify}
+	c := &core{name: name, cfg: cfg.withDefaults(), classify: hooks.Classify, counts: new(counters)}
 	if c.classify == nil {
 		c.classify = classifyPlain
 	}

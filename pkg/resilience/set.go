@@ -17,10 +17,10 @@ var namePattern = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)?$`)
 
 // Set holds the policies of a program. It is safe for concurrent use.
 type Set struct {
-	configs map[string]Config
-	hooks   Hooks
+	hooks Hooks
 
 	mu       sync.RWMutex
+	configs  map[string]Config
 	policies map[target]*Policy // by what was asked for
 	named    map[string]*Policy // the same, each once
 }
@@ -32,6 +32,17 @@ type target struct{ service, endpoint string }
 // ("user.get") and [Default], which without an entry has the defaults of [Config].
 // The error names all that is wrong in all of them.
 func NewSet(configs map[string]Config, hooks Hooks) (*Set, error) {
+	if err := check(configs); err != nil {
+		return nil, err
+	}
+	return &Set{
+		configs: maps.Clone(configs), hooks: hooks,
+		policies: make(map[target]*Policy), named: make(map[string]*Policy),
+	}, nil
+}
+
+// check returns all that is wrong with the settings of a set.
+func check(configs map[string]Config) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
 		if !namePattern.MatchString(name) {
@@ -41,18 +52,13 @@ func NewSet(configs map[string]Config, hooks Hooks) (*Set, error) {
 			errs = append(errs, fmt.Errorf("policy %q: %w", name, err))
 		}
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	return &Set{
-		configs: maps.Clone(configs), hooks: hooks,
-		policies: make(map[target]*Policy), named: make(map[string]*Policy),
-	}, nil
+	return errors.Join(errs...)
 }
 
 // For returns the policy of an endpoint: one of its own where it has settings of its
 // own, else that of its service, which all other endpoints of the service share. It
-// is made when it is first asked for and kept, so ask for targets that the program
+// is made when it is first asked for and kept until [Set.Update] replaces it, so ask it anew
+// for each call, and ask for targets that the program
 // knows and not for names that came from outside.
 func (s *Set) For(service, endpoint string) *Policy {
 	asked := target{service, endpoint}
