@@ -24,9 +24,10 @@ func (c *Consumer) attempt(ctx context.Context, it *item, d *delivery) (err erro
 	}
 	m := &it.message
 	m.Attempt = it.prior + it.failures + 1
-	ctx = &attempt{Context: ctx, n: m.Attempt, max: c.group.MaxAttempts}
-	if c.group.Timeout > 0 {
-		limited, cancel := context.WithTimeoutCause(ctx, c.group.Timeout, errTimeout)
+	tuned := c.tuned.Load()
+	ctx = &attempt{Context: ctx, n: m.Attempt, max: tuned.MaxAttempts}
+	if tuned.Timeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, tuned.Timeout, errTimeout)
 		defer func() {
 			if errors.Is(err, context.DeadlineExceeded) && context.Cause(limited) == errTimeout { //nolint:errorlint // the very one
 				err = fmt.Errorf("%w: %w", errTimeout, err)
@@ -48,6 +49,10 @@ func (c *Consumer) attempt(ctx context.Context, it *item, d *delivery) (err erro
 	e, genuine, err := c.read(ctx, d)
 	if err != nil || !genuine {
 		return err
+	}
+	if !c.group.Route.wants(&e) {
+		c.meters.passed(ctx, e.Type)
+		return nil
 	}
 	handle, ok := c.handlers.byType[e.Type]
 	if !ok {

@@ -53,7 +53,7 @@ func (c *Consumer) store(ctx context.Context, it *item, letter DeadLetter) bool 
 		c.mu.Lock()
 		it.failures, it.lastError = max(it.failures, stuckAfter), err
 		c.mu.Unlock()
-		timer := time.NewTimer(c.group.backoff(tries))
+		timer := time.NewTimer(c.tuned.Load().backoff(tries))
 		select {
 		case <-timer.C:
 		case <-c.stopping:

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,7 +16,8 @@ import (
 // Consumer runs the handlers of one group; make it with [Consume].
 type Consumer struct {
 	js       jetstream.JetStream
-	group    Group
+	group    Group                 // what of it does not change
+	tuned    atomic.Pointer[Group] // all of it, as it is now: see Tune
 	cfg      Config
 	handlers handlers
 	invalid  error // what Start says about the handlers
@@ -81,6 +83,7 @@ func Consume(js jetstream.JetStream, g Group, cfg Config, list ...Handler) *Cons
 		stopping: make(chan struct{}), over: make(chan struct{}), ended: make(chan struct{}),
 		lapsed: make(chan struct{}, 1), held: make(map[uint64]*item),
 	}
+	c.tuned.Store(&g)
 	c.lanes = make(map[string]*lane)
 	c.work = sync.NewCond(&c.mu)
 	c.gate = newGate(c.regate)
@@ -147,11 +150,7 @@ func (c *Consumer) start(ctx context.Context) error {
 	c.cancelRun, c.spawn = cancel, func() { go c.worker(run) }
 	c.alarm = stoppedTimer(c.ring)
 	c.acks.linger = stoppedTimer(c.lingered)
-	c.pace = newPace(c.group, func() {
-		c.mu.Lock()
-		c.wake()
-		c.mu.Unlock()
-	})
+	c.pace = newPace(*c.tuned.Load(), c.resume)
 	c.mu.Unlock()
 
 	c.pull = newPuller(c.js, info.Config, c.group.Stream)
@@ -203,6 +202,12 @@ func (c *Consumer) check(cfg jetstream.ConsumerConfig) error {
 	}
 	if c.group.Stream == TimerStream {
 		return c.checkDue(filters)
+	}
+	if route := c.group.Route; route != nil {
+		if want := route.filters(c.handlers.types()); !slices.Equal(slices.Sorted(slices.Values(filters)), want) {
+			return fmt.Errorf("the consumer filters on %v, and the group is routed %v: the setup of streams brings it in line", filters, want)
+		}
+		return nil
 	}
 	unhandled := []string{}
 	delivered := make(map[string]bool, len(filters))

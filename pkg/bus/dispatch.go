@@ -118,7 +118,7 @@ func (c *Consumer) wake() {
 	case c.idle > 0:
 		c.waking = true
 		c.work.Signal()
-	case c.workers < c.group.Concurrency:
+	case c.workers < c.tuned.Load().Concurrency:
 		c.waking = true
 		c.workers++
 		c.spawn()
@@ -130,7 +130,7 @@ func (c *Consumer) wake() {
 func (c *Consumer) worker(ctx context.Context) {
 	c.mu.Lock()
 	c.waking = false
-	for !c.stopped {
+	for !c.stopped && !c.surplus() {
 		l, it := c.take()
 		switch {
 		case it != nil:
@@ -146,6 +146,10 @@ func (c *Consumer) worker(ctx context.Context) {
 		}
 	}
 	c.workers--
+	if !c.stopped { // there were too many
+		c.flushAcks()
+		c.wake()
+	}
 	c.rest()
 	c.mu.Unlock()
 }

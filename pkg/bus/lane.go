@@ -12,6 +12,7 @@ type item struct {
 	message  Message
 	received time.Time
 	prior    int  // attempts that were made before this process had it
+	half     int  // of the group's attempts, when it came
 	suspect  bool // it may have ended processes: see suspect.go
 
 	running   bool      // a handler has it, or its dead letter is being stored

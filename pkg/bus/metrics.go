@@ -28,6 +28,7 @@ type meters struct {
 	attempt  metric.Float64Histogram
 	retries  metric.Int64Counter
 	letters  metric.Int64Counter
+	filtered metric.Int64Counter
 	consumed metric.Int64ObservableCounter
 
 	running, held, lag, redelivered, healthy metric.Int64ObservableGauge
@@ -37,6 +38,7 @@ type meters struct {
 	group  metric.MeasurementOption // the attributes of the group
 	adding []metric.AddOption       // the same
 	kinds  map[string]map[string][]metric.RecordOption
+	left   map[string][]metric.AddOption // by event type, those that are left out
 	reason map[Reason][]metric.AddOption
 }
 
@@ -65,6 +67,7 @@ func newMeters(provider metric.MeterProvider, g Group, all handlers) (meters, er
 	errs = append(errs, err)
 	m.retries = counter("sluice.handler.retries", "{attempt}", "Attempts that will be made again.")
 	m.letters = counter("sluice.handler.dead_letters", "{message}", "Messages given up.")
+	m.filtered = counter("sluice.handler.filtered", "{message}", "Messages that the group's route leaves out, by event type.")
 	m.running = gauge("sluice.handler.running", "{message}", "Handlers at work.")
 	m.held = gauge("sluice.handler.held", "{message}", "Messages in hand: delivered and not settled.")
 	m.lag = gauge("sluice.handler.lag", "{message}", "Messages that are not handled yet, whoever has them.")
@@ -94,7 +97,9 @@ func (m *meters) describe(g Group, all handlers) {
 		m.reason[reason] = []metric.AddOption{metric.WithAttributeSet(with(attribute.String("sluice.deadletter.reason", string(reason))))}
 	}
 	m.kinds = make(map[string]map[string][]metric.RecordOption)
+	m.left = make(map[string][]metric.AddOption)
 	for kind, template := range all.kinds(g) {
+		m.left[kind] = []metric.AddOption{metric.WithAttributeSet(with(attribute.String("messaging.destination.template", template)))}
 		of := []attribute.KeyValue{
 			attribute.String("messaging.operation.name", "process"),
 			attribute.String("messaging.destination.template", template),
@@ -131,6 +136,8 @@ func (m *meters) attempted(ctx context.Context, kind, failure string, began time
 }
 
 func (m *meters) retried(ctx context.Context) { m.retries.Add(ctx, 1, m.adding...) }
+
+func (m *meters) passed(ctx context.Context, kind string) { m.filtered.Add(ctx, 1, m.left[kind]...) }
 
 func (m *meters) buried(ctx context.Context, reason Reason) {
 	m.letters.Add(ctx, 1, m.reason[reason]...)

@@ -18,8 +18,9 @@ func (c *Consumer) receive(msg *nats.Msg, now time.Time) {
 	it.delivery = &it.first
 	it.first = delivery{nc: c.js.Conn(), msg: msg, receipt: at}
 	it.message.Stream, it.message.Sequence, it.message.Time = at.stream, at.sequence, time.Unix(0, at.stored).UTC()
-	it.prior = min(int(min(at.delivered, 1<<20))-1, c.group.MaxAttempts/2)
-	it.suspect = at.delivered > 1 && it.prior == c.group.MaxAttempts/2
+	it.half = c.tuned.Load().MaxAttempts / 2
+	it.prior = min(int(min(at.delivered, 1<<20))-1, it.half)
+	it.suspect = at.delivered > 1 && it.prior == it.half
 	it.received = now
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -72,10 +72,10 @@ func (c *Consumer) begin(ctx context.Context, it *item) error {
 				return &postponeError{fmt.Errorf("read the attempts so far: %w", err)}
 			}
 			c.mu.Lock()
-			it.prior = c.group.MaxAttempts/2 + recorded
+			it.prior = it.half + recorded
 			c.mu.Unlock()
 		}
-		if it.prior >= c.group.MaxAttempts {
+		if it.prior >= c.tuned.Load().MaxAttempts {
 			return errExhausted
 		}
 	}
@@ -84,7 +84,7 @@ func (c *Consumer) begin(ctx context.Context, it *item) error {
 
 // recordAttempts stores how many attempts were made under suspicion, plus more.
 func (c *Consumer) recordAttempts(ctx context.Context, it *item, more int) error {
-	n := it.prior - c.group.MaxAttempts/2 + it.failures + more
+	n := it.prior - it.half + it.failures + more
 	if err := put(ctx, c.js, c.suspectKey(it), []byte(strconv.Itoa(n)), recordKept); err != nil {
 		return &postponeError{fmt.Errorf("record the attempt: %w", err)}
 	}

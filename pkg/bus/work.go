@@ -41,7 +41,7 @@ func (c *Consumer) conclude(ctx context.Context, l *lane, it *item, err error) {
 	}
 	now := time.Now().UTC()
 	if postponed, ok := errors.AsType[*postponeError](err); ok {
-		c.retry(l, it, now.Add(c.group.MaxBackoff), postponed)
+		c.retry(l, it, now.Add(c.tuned.Load().MaxBackoff), postponed)
 		return
 	}
 	c.mu.Lock()
@@ -56,7 +56,7 @@ func (c *Consumer) conclude(ctx context.Context, l *lane, it *item, err error) {
 		c.bury(ctx, l, it, reason, now)
 		return
 	}
-	wait := c.group.backoff(failures)
+	wait := c.tuned.Load().backoff(failures)
 	if retry, ok := errors.AsType[*retryError](err); ok {
 		wait = retry.after
 	}
@@ -80,7 +80,7 @@ func (c *Consumer) verdict(it *item, err error) (reason Reason, over bool) {
 	if dropped {
 		return drop.reason, true
 	}
-	return ReasonAttempts, it.prior+it.failures >= c.group.MaxAttempts
+	return ReasonAttempts, it.prior+it.failures >= c.tuned.Load().MaxAttempts
 }
 
 // retry lets the message be tried again at the time given. trouble is what kept the

@@ -3,7 +3,27 @@ package event
 import (
 	"fmt"
 	"strconv"
+	"time"
 )
+
+// Attribute returns an attribute of the event in its string form, by the name that
+// CloudEvents gives it, such as type or correlationid; false when the event has none.
+func (e *Event) Attribute(name string) (value string, ok bool) {
+	if text := e.text(name); text != nil {
+		return *text, *text != ""
+	}
+	switch name {
+	case "specversion":
+		return "1.0", true
+	case "time":
+		return e.Time.UTC().Format(time.RFC3339Nano), !e.Time.IsZero()
+	case "aggregateversion":
+		return strconv.FormatUint(e.Version, 10), e.Version > 0
+	default:
+		value, ok = e.Extensions[name]
+		return value, ok
+	}
+}
 
 // setAttribute takes one context attribute or extension from its string form.
 func (e *Event) setAttribute(name, value string) error {

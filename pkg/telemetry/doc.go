@@ -109,6 +109,7 @@
 //	messaging.process.duration             s              time of one attempt of a handler, by type of event; error.type: retry, drop, timeout, panic
 //	sluice.handler.retries                 {attempt}      attempts that will be made again
 //	sluice.handler.dead_letters            {message}      messages given up; sluice.deadletter.reason
+//	sluice.handler.filtered                {message}      messages that the group's route leaves out
 //	sluice.handler.running                 {message}      handlers at work
 //	sluice.handler.held                    {message}      messages in hand: delivered and not settled
 //	sluice.handler.lag                     {message}      messages that are not handled yet, whoever has them

@@ -14,6 +14,7 @@ import (
 
 	"sluice/pkg/aggregate"
 	"sluice/pkg/bus"
+	"sluice/pkg/config"
 	"sluice/pkg/event"
 	"sluice/pkg/eventstore"
 	"sluice/pkg/projection"
@@ -75,7 +76,13 @@ func flow(ctx context.Context, t *telemetry.Telemetry, url string) (trace, scrap
 	})
 	following := view.Follow(store, projection.Config{Log: slog.New(slog.DiscardHandler)})
 	handled := make(chan string, 10)
-	consumer := bus.Consume(js, namers, bus.Config{}, bus.On(func(ctx context.Context, e event.Of[made]) error {
+	wanted, err := config.Compile([]config.Condition{{Attribute: "subject", NotEquals: config.Text("unwanted")}})
+	if err != nil {
+		return "", "", err
+	}
+	group := namers
+	group.Route = &bus.Route{Types: []string{made{}.EventType()}, Filter: wanted}
+	consumer := bus.Consume(js, group, bus.Config{}, bus.On(func(ctx context.Context, e event.Of[made]) error {
 		n, _ := bus.Attempt(ctx)
 		if n == 1 {
 			return fmt.Errorf("no mail to %s", personal)
@@ -122,10 +129,10 @@ func flow(ctx context.Context, t *telemetry.Telemetry, url string) (trace, scrap
 	return trace, scrape, meters.ForceFlush(ctx)
 }
 
-// makeThings makes a good one and a bad one, and returns the trace of the good one.
+// makeThings makes a good one, a bad one and one that nobody wants, and returns the trace of the good one.
 func makeThings(ctx context.Context, all *aggregate.Aggregates[thing]) (string, error) {
 	trace := ""
-	for _, id := range []string{"bad", "good"} {
+	for _, id := range []string{"unwanted", "bad", "good"} {
 		request, span := telemetry.Start(telemetry.WithService(ctx, "order"), "request")
 		_, err := all.Do(request, aggregate.Command[thing]{ID: id, Create: true, Decide: func(thing) ([]event.Data, error) {
 			return []event.Data{made{Name: personal}}, nil
@@ -174,7 +181,7 @@ func scrapeUntilComplete(ctx context.Context) (string, error) {
 		telemetry.MetricsHandler().ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/metrics", nil))
 		text := w.Body.String()
 		if contains(text, "sluice_jetstream_consumer_waiting{", `sluice_deadletter_reason="dropped"} 1`, "sluice_aggregate_snapshots_total{",
-			"sluice_projection_commit_duration_seconds_count{",
+			"sluice_projection_commit_duration_seconds_count{", "sluice_handler_filtered_total{",
 			"sluice_projection_lag{", `sluice_handler_held{messaging_consumer_group_name="namer",messaging_destination_name="THINGS",messaging_system="nats"} 0`) {
 			return text, nil
 		}
