@@ -33,15 +33,28 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	os.Exit(app.Main(ctx, app.Program{
-		Name: "sluice", Version: "0.1.0", Setup: setUp, Groups: streams.Groups(),
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	p := program()
+	p.Reload = reload
+	os.Exit(app.Main(ctx, p))
+}
+
+// program is everything that Sluice consists of.
+func program() app.Program {
+	return app.Program{
+		Name: "sluice", Version: "0.1.0", Setup: setUp, Groups: streams.Groups(), Routes: streams.Routes(),
 		Endpoints: slices.Concat(userapi.Routes, orderapi.Routes, notificationapi.Routes, deadletterapi.Routes, registryapi.Routes),
 		Services:  []app.Service{user.Service, order.Service, notification.Service, deadletter.Service, registry.Service, gateway.Service},
-	}))
+	}
 }
 
 // setUp brings the streams, buckets and consumers of the services that start into
 // being, or verifies them.
 func setUp(ctx context.Context, js jetstream.JetStream, log *slog.Logger, what app.Setup) error {
-	return streams.Reconcile(ctx, js, log, what.Replicas, what.Services...)
+	set, err := streams.Load(what.Services...)
+	if err != nil {
+		return err
+	}
+	return set.Replicated(what.Replicas).Routed(what.Subjects).Reconcile(ctx, js, log)
 }

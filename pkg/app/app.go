@@ -20,6 +20,11 @@
 //		return env.Run(ctx, bus.Consume(…), view.Follow(…), endpoint.Serve(nc, …))
 //	}
 //
+// What a service can be told is a struct, [Service].Settings, which is a section of the
+// configuration file. What may change while the program runs does when [Program].Reload
+// says so: policies, groups of handlers and log levels by themselves, and what the service
+// sees to with [OnReload].
+//
 // Parts are stopped in the reverse order of their start, so what takes work in from
 // outside comes last: it stops first, while what it needs still runs. The same holds
 // between services: one that calls another is listed after it.
@@ -44,12 +49,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/bus"
+	"sluice/pkg/config"
 	"sluice/pkg/endpoint"
 	"sluice/pkg/telemetry"
 )
 
 // Program is everything a process consists of. The zero values of Stdout, Stderr,
-// Args and Getenv are the operating system's.
+// Args and Environ are the operating system's.
 type Program struct {
 	Name     string    // of the command, and the prefix of its error line
 	Version  string    // reported by every service; default "dev"
@@ -63,6 +69,10 @@ type Program struct {
 	// [Env.Group].
 	Groups []bus.Group
 
+	// Routes are the subjects, by group, of events that the configuration may keep from a
+	// group: order.created.*. What a group must see is not among them.
+	Routes map[string][]string
+
 	// Endpoints are those that the services may call. The configuration may say how: see
 	// [Env.Policies].
 	Endpoints []endpoint.Spec
@@ -71,14 +81,19 @@ type Program struct {
 
 	Stdout, Stderr io.Writer
 	Args           []string // without the command's name; nil means os.Args[1:]
-	Getenv         func(string) string
-	Environ        []string // NAME=value, for settings; nil means os.Environ(), unless Getenv is set
+	Environ        []string // NAME=value; nil means os.Environ()
+
+	// Reload is sent something when the configuration shall be read again, as on SIGHUP.
+	Reload <-chan os.Signal
 }
 
 // Setup is what NATS is prepared for.
 type Setup struct {
 	Services []string // that will run
 	Replicas int      // of each stream and bucket that is created; 1 where there is no cluster
+	// Subjects are what the configuration routes to a group, in place of all that it may
+	// be routed; by group, and only those that are routed.
+	Subjects map[string][]string
 }
 
 // Service is one service by name. Run returns when ctx is done and its parts are
@@ -86,6 +101,10 @@ type Setup struct {
 type Service struct {
 	Name string
 	Run  func(ctx context.Context, env Env) error
+	// Settings is a struct with the defaults of what the configuration may say of the
+	// service in the section of its name; nil has nothing. Its tags, and how it is checked,
+	// are those of package config. Run gets it by [SettingsOf].
+	Settings any
 }
 
 // Part is something that a service runs: a consumer, a read model, a server. Start
@@ -112,6 +131,10 @@ func Main(ctx context.Context, p Program) int {
 	if err == nil {
 		err = o.command.do(ctx, p, o, began)
 	}
+	if invalid, ok := errors.AsType[*config.InvalidError](err); ok && o.command == commandConfig {
+		fmt.Fprintln(p.Stderr, invalid) // a line for each problem
+		return 1
+	}
 	if err != nil {
 		fmt.Fprintf(p.Stderr, "%s: %s\n", p.Name, oneLine(err))
 		return 1
@@ -131,23 +154,20 @@ func (p Program) withDefaults() Program {
 	if p.Args == nil {
 		p.Args = os.Args[1:]
 	}
-	if p.Getenv == nil {
-		p.Getenv = os.Getenv
-		if p.Environ == nil {
-			p.Environ = os.Environ()
-		}
+	if p.Environ == nil {
+		p.Environ = os.Environ()
 	}
 	return p
 }
 
 func (p Program) run(ctx context.Context, o options, began time.Time) (err error) {
 	var levels telemetry.Levels
-	if err := levels.Set(p.Getenv("SLUICE_LOG_LEVEL")); err != nil {
-		return fmt.Errorf("SLUICE_LOG_LEVEL: %w", err)
+	if err := levels.Set(o.Log.Level); err != nil {
+		return err
 	}
 	observed := telemetry.Setup(ctx, telemetry.Config{
-		Name: p.Name, Version: p.Version, Services: o.services, Getenv: p.Getenv,
-		Log: p.Stderr, LogFormat: o.logFormat, Levels: &levels,
+		Name: p.Name, Version: p.Version, Services: o.services, Getenv: p.getenv,
+		Log: p.Stderr, LogFormat: o.Log.Format, Levels: &levels,
 	})
 	log := observed.Log
 	defer func() {
@@ -158,7 +178,7 @@ func (p Program) run(ctx context.Context, o options, began time.Time) (err error
 		}
 	}()
 
-	dialer := &dialer{url: o.natsURL, creds: o.natsCreds, context: o.natsContext, log: log}
+	dialer := o.dialer(log)
 	if o.embeds() {
 		srv, err := embed(ctx, o, log)
 		if err != nil {
@@ -169,8 +189,9 @@ func (p Program) run(ctx context.Context, o options, began time.Time) (err error
 	}
 	defer dialer.closeAll()
 	s := newSupervisor(p, o, dialer, log)
-	if o.ops != "" {
-		listening, failed := listenOps(ctx, o.ops, s, log)
+	s.levels = &levels
+	if o.Ops.Address != "" {
+		listening, failed := listenOps(ctx, o.Ops.Address, s, log)
 		if failed != nil {
 			return failed
 		}
@@ -193,7 +214,7 @@ func (p Program) run(ctx context.Context, o options, began time.Time) (err error
 		}
 	}
 	s.announce("NATS", dialer.address())
-	s.announce("Data", o.dataDir)
+	s.announce("Data", o.Data)
 	if err := s.printReady(p.Stdout, began); err != nil {
 		return err
 	}

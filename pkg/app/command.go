@@ -17,11 +17,15 @@ const (
 	commandServe  command = "" // starts services
 	commandSetup  command = "setup"
 	commandHealth command = "health"
+	commandConfig command = "config"
 )
 
 const commandUsage = `setup   creates the streams, buckets and consumers of the services named, or of all, or brings
         them up to date, with the credentials of an administrator, and ends
 health  asks the process whose --ops address it is given whether it is ready; exit code 1: no
+config  prints the configuration that a start would have, and where each value comes from
+        config check FILE  tells everything that is wrong with a file; exit code 1: something is
+        config reference   prints a file with every setting, what it is for and its default
 
 `
 
@@ -31,7 +35,7 @@ func commandOf(names []string) (command, []string) {
 		return commandServe, names
 	}
 	switch c := command(names[0]); c {
-	case commandSetup, commandHealth:
+	case commandSetup, commandHealth, commandConfig:
 		return c, names[1:]
 	default:
 		return commandServe, names
@@ -44,6 +48,8 @@ func (c command) do(ctx context.Context, p Program, o options, began time.Time) 
 		return p.prepare(ctx, o)
 	case commandHealth:
 		return p.askHealth(ctx, o)
+	case commandConfig:
+		return p.showConfig(o)
 	default:
 		return p.run(ctx, o, began)
 	}
@@ -54,8 +60,8 @@ func (p Program) prepare(ctx context.Context, o options) error {
 	if o.embeds() {
 		return errors.New("setup needs a NATS server: NATS_URL, NATS_CREDS or --context; an embedded one is set up when it starts")
 	}
-	log := telemetry.NewLogger(p.Stderr, o.logFormat, new(telemetry.Levels))
-	d := &dialer{url: o.natsURL, creds: o.natsCreds, context: o.natsContext, log: log}
+	log := telemetry.NewLogger(p.Stderr, o.Log.Format, new(telemetry.Levels))
+	d := o.dialer(log)
 	defer d.closeAll()
 	if err := p.setUp(ctx, d, log, o.setup()); err != nil {
 		return err
@@ -68,10 +74,10 @@ func (p Program) prepare(ctx context.Context, o options) error {
 
 // askHealth is the command health.
 func (p Program) askHealth(ctx context.Context, o options) error {
-	if o.ops == "" {
+	if o.Ops.Address == "" {
 		return errors.New("health needs the --ops address of the process to ask")
 	}
-	state, err := askOps(ctx, o.ops)
+	state, err := askOps(ctx, o.Ops.Address)
 	if err != nil {
 		return err
 	}

@@ -53,12 +53,12 @@ func TestSetup(t *testing.T) {
 func TestCommandsThatCannotWork(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		"sluice: setup needs a NATS server: ":                         {"setup"},
-		"sluice: there is no service \"nobody\"":                      {"setup", "nobody"},
-		"sluice: --replicas 6 is not from 1 to 5":                     {"--replicas", "6"},
-		"sluice: health needs the --ops address":                      {"health"},
-		"sluice: --ops \"here\" is not an address":                    {"--ops", "here"},
-		"sluice: nobody answers: Get \"http://127.0.0.1:1/readyz\": ": {"health", "--ops", "127.0.0.1:1"},
+		"sluice: setup needs a NATS server: ":                          {"setup"},
+		"sluice: there is no service \"nobody\"":                       {"setup", "nobody"},
+		"sluice: flag --replicas: nats.replicas: 6 is not from 1 to 5": {"--replicas", "6"},
+		"sluice: health needs the --ops address":                       {"health"},
+		"sluice: flag --ops: ops.address: \"here\" is not an address":  {"--ops", "here"},
+		"sluice: nobody answers: Get \"http://127.0.0.1:1/readyz\": ":  {"health", "--ops", "127.0.0.1:1"},
 	} {
 		p := launch(t, app.Program{Services: []app.Service{idle}}, nil, args...)
 		if line := p.fails(t); !strings.HasPrefix(line, want) {

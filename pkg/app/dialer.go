@@ -43,16 +43,7 @@ func (d *dialer) address() string {
 	case d.context != "":
 		return "context " + d.context
 	}
-	servers := strings.Split(d.serverURL(), ",")
-	for i, s := range servers {
-		u, err := url.Parse(strings.TrimSpace(s))
-		if err != nil {
-			servers[i] = "a malformed address"
-			continue
-		}
-		servers[i] = u.Redacted()
-	}
-	return strings.Join(servers, ",")
+	return serverURL(d.serverURL()).Redacted()
 }
 
 func (d *dialer) serverURL() string {

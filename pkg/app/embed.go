@@ -31,7 +31,7 @@ type embedded struct {
 // embed starts a server with JetStream in the data folder. Its own limit for file
 // storage is three quarters of the free disk, plus what it has stored already.
 func embed(ctx context.Context, o options, log *slog.Logger) (*embedded, error) {
-	dir, err := openFolder(o.dataDir)
+	dir, err := openFolder(o.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -43,11 +43,11 @@ func embed(ctx context.Context, o options, log *slog.Logger) (*embedded, error) 
 }
 
 func startServer(ctx context.Context, o options, log *slog.Logger) (*server.Server, error) {
-	host, port, err := splitAddress(o.nats)
+	host, port, err := splitAddress(o.NATS.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("--nats %s: %w", o.nats, err)
+		return nil, fmt.Errorf("nats.listen %s: %w", o.NATS.Listen, err)
 	}
-	if err := checkFree(ctx, o.nats); err != nil {
+	if err := checkFree(ctx, o.NATS.Listen); err != nil {
 		return nil, err
 	}
 	if port == 0 {
@@ -57,9 +57,9 @@ func startServer(ctx context.Context, o options, log *slog.Logger) (*server.Serv
 		ServerName: "sluice",
 		Host:       host, Port: port,
 		JetStream:          true,
-		StoreDir:           filepath.Join(o.dataDir, "nats"),
+		StoreDir:           filepath.Join(o.Data, "nats"),
 		JetStreamMaxMemory: maxMemory,
-		SyncInterval:       o.sync, SyncAlways: o.syncAlways,
+		SyncInterval:       o.NATS.Sync.interval, SyncAlways: o.NATS.Sync.always,
 		MaxPayload: maxPayload,
 		NoSigs:     true,
 	})
@@ -75,7 +75,7 @@ func startServer(ctx context.Context, o options, log *slog.Logger) (*server.Serv
 	}
 	if !srv.ReadyForConnections(readyTimeout) {
 		stopServer(srv)
-		return nil, fmt.Errorf("the NATS server on %s did not get ready within %s", o.nats, readyTimeout)
+		return nil, fmt.Errorf("the NATS server on %s did not get ready within %s", o.NATS.Listen, readyTimeout)
 	}
 	logger.open()
 	return srv, nil

@@ -12,6 +12,8 @@ import (
 
 	"sluice/pkg/auth"
 	"sluice/pkg/bus"
+	"sluice/pkg/config"
+	"sluice/pkg/discovery"
 	"sluice/pkg/endpoint"
 )
 
@@ -25,7 +27,7 @@ type Env struct {
 	Log       *slog.Logger        // with the service's name on every line
 	DataDir   string              // for files of the service's own; it may not exist yet
 	HTTPAddr  string              // where the gateway shall listen
-	Getenv    func(string) string
+	Discovery discovery.Config    // for those who look for services on NATS
 	// Verify returns whom a token belongs to, or the error to answer with. It is for
 	// [endpoint.ServiceConfig], and for the gateway.
 	Verify func(ctx context.Context, token string) (auth.Identity, error)
@@ -36,13 +38,23 @@ type Env struct {
 	service *service
 }
 
-// Group returns g as the configuration has it: [groups.<name>] in the file, or
-// SLUICE_GROUPS_<NAME>_<SETTING> in the environment.
-func (e Env) Group(g bus.Group) bus.Group {
-	if configured, ok := e.service.supervisor.options.settings.Groups[g.Name]; ok {
-		return configured
-	}
-	return g
+// Group returns g as the configuration has it: [groups.<name>] and [routing.<name>] in
+// the file, or SLUICE_GROUPS_<NAME>_<SETTING> in the environment. The consumer that runs
+// it follows the configuration when that is reloaded: see [bus.Consumer.Tune].
+func (e Env) Group(g bus.Group) bus.Group { return e.service.supervisor.configured().group(g) }
+
+// SettingsOf returns the settings of the service as the configuration has them. It panics
+// when they are no T: T is the type of [Service].Settings.
+func SettingsOf[T any](e Env) T {
+	return config.PartOf[T](e.service.supervisor.configured().parts, e.Service)
+}
+
+// OnReload has f called with the settings of the service whenever the configuration was
+// reloaded: f sees to those that may change while the service runs, whose fields have the
+// tag reload:"true", and leaves the others alone. It is called once at a time, and holds up
+// the reload. Call OnReload before [Env.Run].
+func OnReload[T any](e Env, f func(T)) {
+	e.service.onReload(func(c *configuration) { f(config.PartOf[T](c.parts, e.Service)) })
 }
 
 // Connect returns one more connection, named after the service and the purpose, that

@@ -52,7 +52,10 @@ func launch(t *testing.T, p app.Program, env map[string]string, args ...string) 
 	ctx, stop := context.WithCancel(t.Context())
 	run := &process{stdout: newOutput(), stderr: newOutput(), stop: stop, code: make(chan int, 1)}
 	p.Name, p.Stdout, p.Stderr = "sluice", run.stdout, run.stderr
-	p.Getenv = func(key string) string { return env[key] }
+	p.Environ = append([]string{}, p.Environ...)
+	for name, value := range env {
+		p.Environ = append(p.Environ, name+"="+value)
+	}
 	p.Args = append([]string{"--nats", "127.0.0.1:0", "--http", "127.0.0.1:0"}, args...)
 	go func() { run.code <- app.Main(ctx, p) }()
 	return run

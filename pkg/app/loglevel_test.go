@@ -19,7 +19,7 @@ func TestLogLevels(t *testing.T) {
 			return env.Run(ctx)
 		}}
 	}
-	program := app.Program{Services: []app.Service{wordy("order"), wordy("user")}, Environ: []string{"SLUICE_LOG_LEVEL=warn,order=debug"}}
+	program := app.Program{Services: []app.Service{wordy("order"), wordy("user")}}
 	p := launch(t, program, map[string]string{"SLUICE_LOG_LEVEL": "warn,order=debug"}, "--data", t.TempDir())
 	p.ready(t)
 	p.stop()

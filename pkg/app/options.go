@@ -1,62 +1,74 @@
 package app
 
 import (
-	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+
+	"sluice/pkg/config"
 )
 
 // errHelp says that usage was asked for and printed.
 var errHelp = errors.New("help")
 
+// options are what a run of the program was asked for.
 type options struct {
-	command     command
-	http, nats  string // host:port
-	ops         string // host:port; empty: nothing listens there
-	replicas    int
-	dataDir     string
-	syncAlways  bool
-	sync        time.Duration // when not always; 0 is the server's default
-	logFormat   string
-	natsURL     string // of a server elsewhere
-	natsCreds   string
-	natsContext string
-	services    []string // in the program's order
-	settings    settings
+	configuration
+
+	command  command
+	args     []string       // of the command config
+	services []string       // in the program's order
+	from     config.Sources // where the configuration comes from
 }
 
-// mostReplicas is what NATS allows.
-const mostReplicas = 5
-
-func (o *options) setup() Setup { return Setup{Services: o.services, Replicas: o.replicas} }
+func (o *options) setup() Setup {
+	return Setup{Services: o.services, Replicas: o.NATS.Replicas, Subjects: o.subjects()}
+}
 
 // embeds tells whether the process runs its own NATS server.
-func (o *options) embeds() bool { return o.natsURL == "" && o.natsCreds == "" && o.natsContext == "" }
+func (o *options) embeds() bool {
+	return o.NATS.URL == "" && o.NATS.Creds == "" && o.NATS.Context == ""
+}
 
+// dialer returns one for the server elsewhere.
+func (o *options) dialer(log *slog.Logger) *dialer {
+	return &dialer{url: string(o.NATS.URL), creds: o.NATS.Creds, context: o.NATS.Context, log: log}
+}
+
+// settingFlags are the flags that are settings.
+var settingFlags = []struct{ name, path, usage string }{
+	{"http", "http.address", "`address` of the HTTP gateway"},
+	{"nats", "nats.listen", "`address` where the embedded NATS server listens"},
+	{"data", "data", "`folder` for the embedded server's streams, and for mails"},
+	{"sync", "nats.sync", "what an acknowledged event survives: always (a power cut), or an `interval` of syncing to disk; say how a server elsewhere is set"},
+	{"log-format", "log.format", "`format` of the log on stderr: text or json"},
+	{"context", "nats.context", "`name` of the nats CLI context to connect with, instead of embedding a server"},
+	{"ops", "ops.address", "`address` of /healthz, /readyz and /metrics of this process; nobody is asked for a token there"},
+	{"replicas", "nats.replicas", "`number` of copies of each stream that is created: 3 on a cluster"},
+}
+
+// parseOptions reads the command line and, but for commands that ask for another or none,
+// the configuration. After an error of the configuration the rest of the options is there.
 func parseOptions(p Program) (options, error) {
-	var (
-		o          options
-		sync, file string
-	)
+	var o options
 	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.StringVar(&o.http, "http", "127.0.0.1:8080", "`address` of the HTTP gateway")
-	flags.StringVar(&o.nats, "nats", "127.0.0.1:4222", "`address` where the embedded NATS server listens")
-	flags.StringVar(&o.dataDir, "data", "./data", "`folder` for the embedded server's streams, and for mails")
-	flags.StringVar(&sync, "sync", "2m", "what an acknowledged event survives: always (a power cut), or an `interval` of syncing to disk; say how a server elsewhere is set")
-	flags.StringVar(&o.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
-	flags.StringVar(&o.natsContext, "context", "", "`name` of the nats CLI context to connect with, instead of embedding a server")
-
-	flags.StringVar(&o.ops, "ops", "", "`address` of /healthz, /readyz and /metrics of this process; nobody is asked for a token there")
-	flags.IntVar(&o.replicas, "replicas", 1, "`number` of copies of each stream that is created: 3 on a cluster")
+	defaults := make(map[string]string)
+	for _, s := range config.Settings(p.compose(nil)) {
+		defaults[s.Path] = strings.Trim(s.Value, `"`)
+	}
+	for _, f := range settingFlags {
+		flags.String(f.name, defaults[f.path], f.usage)
+	}
+	var file string
 	flags.StringVar(&file, "config", "", "configuration `file`; else $SLUICE_CONFIG, else ./sluice.tsk if it is there")
+	flags.StringVar(&o.from.Secrets, "secrets", p.getenv("SLUICE_SECRETS"), "`folder` that @file.read may read in; else $SLUICE_SECRETS, else that of the configuration file")
 
 	names, err := parseInterspersed(flags, p.Args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -65,15 +77,27 @@ func parseOptions(p Program) (options, error) {
 	if err != nil {
 		return options{}, err
 	}
+	flags.Visit(func(given *flag.Flag) {
+		for _, f := range settingFlags {
+			if f.name == given.Name {
+				o.from.Flags = append(o.from.Flags, config.FlagValue{Name: f.name, Path: f.path, Value: given.Value.String()})
+			}
+		}
+	})
 	o.command, names = commandOf(names)
-	o.natsURL, o.natsCreds = p.Getenv("NATS_URL"), p.Getenv("NATS_CREDS")
-	if err := errors.Join(o.setSync(sync), o.check()); err != nil {
-		return options{}, err
+	if o.command == commandConfig {
+		o.args = names
+		if len(names) > 0 {
+			return o, nil // they say what is read
+		}
 	}
 	if o.services, err = chooseServices(p.Services, names); err != nil {
 		return options{}, err
 	}
-	o.settings, err = loadSettings(p, file)
+	if o.from.Path, err = config.Find(file, p.getenv); err != nil {
+		return options{}, err
+	}
+	o.configuration, err = p.load(o.from)
 	return o, err
 }
 
@@ -89,37 +113,6 @@ func parseInterspersed(flags *flag.FlagSet, args []string) (names []string, err 
 		names = append(names, flags.Arg(0))
 		args = flags.Args()[1:]
 	}
-}
-
-func (o *options) setSync(s string) error {
-	if s == "always" {
-		o.syncAlways = true
-		return nil
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 {
-		return fmt.Errorf("--sync %q is neither always nor a duration such as 2m", s)
-	}
-	o.sync = d
-	return nil
-}
-
-func (o *options) check() error {
-	if o.logFormat != "text" && o.logFormat != "json" {
-		return fmt.Errorf("--log-format %q is neither text nor json", o.logFormat)
-	}
-	if o.replicas < 1 || o.replicas > mostReplicas {
-		return fmt.Errorf("--replicas %d is not from 1 to %d", o.replicas, mostReplicas)
-	}
-	if o.dataDir == "" {
-		return errors.New("--data is empty")
-	}
-	for _, a := range []struct{ flag, value string }{{"--http", o.http}, {"--nats", o.nats}, {"--ops", cmp.Or(o.ops, o.http)}} {
-		if _, _, err := splitAddress(a.value); err != nil {
-			return fmt.Errorf("%s %q is not an address such as 127.0.0.1:8080", a.flag, a.value)
-		}
-	}
-	return nil
 }
 
 func splitAddress(s string) (host string, port int, err error) {

@@ -3,114 +3,154 @@ package app
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"net/url"
 	"strings"
+	"time"
 
-	"sluice/pkg/bus"
 	"sluice/pkg/config"
+	"sluice/pkg/discovery"
+	"sluice/pkg/telemetry"
 )
 
-// prefix is that of the variables that are settings.
-const prefix = "SLUICE"
-
-// settings is what the configuration file, and the environment, may say.
+// settings is what the configuration says of the process.
 type settings struct {
-	Groups   map[string]bus.Group       `doc:"How the handlers of a group are run and retried, by the group's name."`
-	Policies targetPolicies             `doc:"How services are called, by the name of the one that is called; default is for those that have no settings of their own."`
-	Services map[string]serviceSettings `config:"*" doc:"By service."`
-
-	known names
+	NATS      natsSettings     `doc:"The NATS server: with a url, creds or a context one elsewhere, else one embedded in the process."`
+	HTTP      httpSettings     `doc:"The HTTP gateway; the rest of its settings is below gateway."`
+	Ops       opsSettings      `doc:"What those who run the process look at."`
+	Log       logSettings      `doc:"The log, on stderr."`
+	Discovery discovery.Config `doc:"How instances of services are found."`
 }
 
-// serviceSettings is what is said of one service.
-type serviceSettings struct {
-	Policies targetPolicies `doc:"How this service calls others; as in [policies], which it wins over."`
-}
-
-// names are what a program has. A misspelt one would change nothing.
-type names struct {
-	groups, services []string
-	endpoints        map[string][]string // by service
-}
-
-func namesOf(p Program) names {
-	n := names{endpoints: endpointsOf(p)}
-	for _, g := range p.Groups {
-		n.groups = append(n.groups, g.Name)
+func defaultSettings() settings {
+	return settings{
+		NATS:      natsSettings{Listen: "127.0.0.1:4222", Sync: syncing{interval: 2 * time.Minute}, Replicas: 1},
+		HTTP:      httpSettings{Address: "127.0.0.1:8080"},
+		Log:       logSettings{Level: "info", Format: "text"},
+		Discovery: discovery.Defaults(),
 	}
-	for _, s := range p.Services {
-		n.services = append(n.services, s.Name)
-	}
-	return n
 }
 
-// Validate reports names that the program does not have.
-func (s *settings) Validate() error {
+// dataSettings say where files are.
+type dataSettings struct {
+	Data string `doc:"The folder for the embedded server's streams and whatever services keep in files."`
+}
+
+// Validate reports what makes no sense.
+func (s dataSettings) Validate() error {
+	if s.Data == "" {
+		return config.At(errors.New("is empty"), "data")
+	}
+	return nil
+}
+
+type natsSettings struct {
+	URL      serverURL `doc:"Where the servers are, with commas between: nats://host:4222." env:"NATS_URL"`
+	Creds    string    `doc:"A file with credentials." env:"NATS_CREDS"`
+	Context  string    `doc:"A context of the nats CLI, or the whole path of its file."`
+	Listen   string    `doc:"Where the embedded server listens."`
+	Sync     syncing   `doc:"What an acknowledged event survives: always (a power cut), or how often is synced to disk; say how a server elsewhere is set."`
+	Replicas int       `doc:"Copies of each stream that is created: 3 on a cluster."`
+}
+
+type httpSettings struct {
+	Address string `doc:"Where the gateway listens."`
+}
+
+type opsSettings struct {
+	Address string `doc:"Of /healthz, /readyz and /metrics of this process, where nobody is asked for a token; empty: nowhere."`
+}
+
+type logSettings struct {
+	Level  string `doc:"From which level lines are written, by service and package: info,order=debug,bus=warn." reload:"true"`
+	Format string `doc:"text or json."`
+}
+
+// mostReplicas is what NATS allows.
+const mostReplicas = 5
+
+// Validate reports what makes no sense.
+func (s natsSettings) Validate() error {
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(s.Groups)) {
-		if !slices.Contains(s.known.groups, name) {
-			errs = append(errs, fmt.Errorf("groups: there is no group %q; there are %s", name, strings.Join(s.known.groups, ", ")))
-		}
+	if s.Replicas < 1 || s.Replicas > mostReplicas {
+		errs = append(errs, config.At(fmt.Errorf("%d is not from 1 to %d", s.Replicas, mostReplicas), "replicas"))
 	}
-	errs = append(errs, s.Policies.unknown("policies", s.known)...)
-	for _, name := range slices.Sorted(maps.Keys(s.Services)) {
-		if !slices.Contains(s.known.services, name) {
-			errs = append(errs, fmt.Errorf("there is no section and no service %q; there are groups, policies, %s", name, strings.Join(s.known.services, ", ")))
+	return errors.Join(append(errs, checkAddress(s.Listen, "listen"))...)
+}
+
+// Validate reports what makes no sense.
+func (s httpSettings) Validate() error { return checkAddress(s.Address, "address") }
+
+// Validate reports what makes no sense.
+func (s opsSettings) Validate() error {
+	if s.Address == "" {
+		return nil
+	}
+	return checkAddress(s.Address, "address")
+}
+
+// Validate reports what makes no sense.
+func (s logSettings) Validate() error {
+	var errs []error
+	if s.Format != "text" && s.Format != "json" {
+		errs = append(errs, config.At(fmt.Errorf("%q is neither text nor json", s.Format), "format"))
+	}
+	return errors.Join(append(errs, config.At(new(telemetry.Levels).Set(s.Level), "level"))...)
+}
+
+func checkAddress(address, key string) error {
+	if _, _, err := splitAddress(address); err != nil {
+		return config.At(fmt.Errorf("%q is not an address such as 127.0.0.1:8080", address), key)
+	}
+	return nil
+}
+
+// serverURL is the address of servers, which may hold a password.
+type serverURL string
+
+// Redacted returns it without a password.
+func (u serverURL) Redacted() string {
+	servers := strings.Split(string(u), ",")
+	for i, s := range servers {
+		parsed, err := url.Parse(strings.TrimSpace(s))
+		if err != nil {
+			servers[i] = "a malformed address"
 			continue
 		}
-		errs = append(errs, s.Services[name].Policies.unknown(name+".policies", s.known)...)
+		servers[i] = parsed.Redacted()
 	}
-	return errors.Join(errs...)
+	return strings.Join(servers, ",")
 }
 
-// loadSettings reads the configuration: what --config names, else $SLUICE_CONFIG, else
-// ./sluice.tsk if there is one. The environment wins over it.
-func loadSettings(p Program, file string) (settings, error) {
-	s := settings{Groups: make(map[string]bus.Group, len(p.Groups)), known: namesOf(p)}
-	for _, g := range p.Groups {
-		s.Groups[g.Name] = g
-	}
-	s.expect(p.Environ)
-	path, err := config.Find(file, p.Getenv)
-	if err != nil {
-		return settings{}, err
-	}
-	loaded, err := config.Load(&s, config.Sources{Path: path, Environ: p.Environ, Prefix: prefix})
-	if err != nil {
-		return settings{}, err
-	}
-	if err := s.misspelt(loaded.Unused()); err != nil {
-		return settings{}, err
-	}
-	return s, nil
+// syncing is when a server syncs what it has written.
+type syncing struct {
+	always   bool
+	interval time.Duration // when not always
 }
 
-// expect makes room for the policies that the environment sets: which keys a map may
-// have, a variable does not tell.
-func (s *settings) expect(environ []string) {
-	s.Policies = expectPolicies(environ, s.known, "policies")
-	for _, service := range s.known.services {
-		if policies := expectPolicies(environ, s.known, service, "policies"); len(policies) > 0 {
-			if s.Services == nil {
-				s.Services = make(map[string]serviceSettings)
-			}
-			s.Services[service] = serviceSettings{Policies: policies}
+// MarshalText returns always, or the interval.
+func (s syncing) MarshalText() ([]byte, error) {
+	if s.always {
+		return []byte("always"), nil
+	}
+	text := s.interval.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = strings.TrimSuffix(text, zero[1:])
 		}
 	}
+	return []byte(text), nil
 }
 
-// misspelt reports variables that can be meant for nobody else and set nothing.
-func (s *settings) misspelt(unused []string) error {
-	ours := []string{config.Variable(prefix, "groups", ""), config.Variable(prefix, "policies", "")}
-	for _, service := range s.known.services {
-		ours = append(ours, config.Variable(prefix, service, "policies", ""))
+// UnmarshalText reads always, or an interval.
+func (s *syncing) UnmarshalText(text []byte) error {
+	if string(text) == "always" {
+		*s = syncing{always: true}
+		return nil
 	}
-	var errs []error
-	for _, name := range unused {
-		if slices.ContainsFunc(ours, func(begin string) bool { return strings.HasPrefix(name, begin) }) {
-			errs = append(errs, fmt.Errorf("environment %s: is not a known setting", name))
-		}
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d <= 0 {
+		return errors.New("neither always nor a duration such as 2m")
 	}
-	return errors.Join(errs...)
+	*s = syncing{interval: d}
+	return nil
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,19 +31,42 @@ import (
 // target before the default, and each of them first in the section of this service, then
 // in that for all, then in own.
 //
+// A configuration that is reloaded changes the set: see [resilience.Set.Update].
+//
 // hooks are [endpoint.Hooks] as a rule. The policies are measured for as long as the
 // process runs, with this service as the attribute sluice.caller: see
 // [resilience.Set.Measure].
 func (e Env) Policies(own map[string]resilience.Config, hooks resilience.Hooks) (*resilience.Set, error) {
-	set, err := resilience.NewSet(e.service.supervisor.options.settings.policiesOf(e.Service, own), hooks)
+	set, err := resilience.NewSet(e.service.supervisor.configured().policiesOf(e.Service, own), hooks)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
+	e.service.policed(policed{set: set, own: own})
 	if _, err := set.Measure(otel.GetMeterProvider(), attribute.String("sluice.caller", e.Service)); err != nil {
 		return nil, fmt.Errorf("measure policies: %w", err)
 	}
 	return set, nil
 }
+
+// policySettings say how services are called, by whomever.
+type policySettings struct {
+	Policies targetPolicies `doc:"How services are called, by the name of the one that is called; default is for those that have no settings of their own." reload:"true"`
+
+	known names
+}
+
+// Validate reports names that the program does not have.
+func (s policySettings) Validate() error { return errors.Join(s.Policies.unknown(s.known)...) }
+
+// serviceSettings is what can be said of every service.
+type serviceSettings struct {
+	Policies targetPolicies `doc:"How this service calls others; as in [policies], which it wins over. Every service has this section." reload:"true"`
+
+	known names
+}
+
+// Validate reports names that the program does not have.
+func (s serviceSettings) Validate() error { return errors.Join(s.Policies.unknown(s.known)...) }
 
 // targetPolicies are settings by the service that is called.
 type targetPolicies map[string]targetPolicy
@@ -85,8 +109,8 @@ func (all targetPolicies) names() []string {
 }
 
 // policiesOf returns the settings of a service's calls, complete by name.
-func (s *settings) policiesOf(service string, own map[string]resilience.Config) map[string]resilience.Config {
-	special, general := s.Services[service].Policies, s.Policies
+func (c *configuration) policiesOf(service string, own map[string]resilience.Config) map[string]resilience.Config {
+	special, general := c.services[service].Policies, c.Policies
 	complete := make(map[string]resilience.Config)
 	for _, name := range slices.Concat([]string{resilience.Default}, special.names(), general.names(), slices.Collect(maps.Keys(own))) {
 		target, _, _ := strings.Cut(name, ".")
@@ -115,18 +139,18 @@ func endpointsOf(p Program) map[string][]string {
 }
 
 // unknown reports targets and endpoints that the program does not have.
-func (all targetPolicies) unknown(section string, known names) []error {
+func (all targetPolicies) unknown(known names) []error {
 	var errs []error
 	for _, service := range slices.Sorted(maps.Keys(all)) {
 		endpoints, there := known.endpoints[service]
 		if !there && service != resilience.Default {
-			errs = append(errs, fmt.Errorf("%s: there is no service %q to call; there are %s and %s",
-				section, service, strings.Join(slices.Sorted(maps.Keys(known.endpoints)), ", "), resilience.Default))
+			errs = append(errs, config.At(fmt.Errorf("there is no service %q to call; there are %s and %s",
+				service, strings.Join(slices.Sorted(maps.Keys(known.endpoints)), ", "), resilience.Default), "policies", service))
 			continue
 		}
 		for _, name := range slices.Sorted(maps.Keys(all[service].Endpoints)) {
 			if !slices.Contains(endpoints, name) {
-				errs = append(errs, fmt.Errorf("%s.%s: there is no setting and no endpoint %q", section, service, name))
+				errs = append(errs, config.At(fmt.Errorf("there is no setting and no endpoint %q", name), "policies", service, name))
 			}
 		}
 	}

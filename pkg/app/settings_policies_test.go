@@ -119,15 +119,15 @@ func TestPoliciesAreRefused(t *testing.T) {
 		content, variable string
 		want              []string
 	}{
-		"unknown target":               {"[policies.usr]\ntimeout: 1s\n", "", []string{`policies: there is no service "usr" to call; there are mail, stock-keeping, user and default`}},
-		"unknown endpoint":             {"[policies.user.gett]\ntimeout: 1s\n", "", []string{`policies.user: there is no setting and no endpoint "gett"`}},
-		"endpoint of the default":      {"[policies.default.get]\ntimeout: 1s\n", "", []string{`policies.default: there is no setting and no endpoint "get"`}},
+		"unknown target":               {"[policies.usr]\ntimeout: 1s\n", "", []string{`sluice.tsk:1:11: policies.usr: there is no service "usr" to call; there are mail, stock-keeping, user and default`}},
+		"unknown endpoint":             {"[policies.user.gett]\ntimeout: 1s\n", "", []string{`sluice.tsk:1:16: policies.user.gett: there is no setting and no endpoint "gett"`}},
+		"endpoint of the default":      {"[policies.default.get]\ntimeout: 1s\n", "", []string{`sluice.tsk:1:19: policies.default.get: there is no setting and no endpoint "get"`}},
 		"unknown setting":              {"[policies.user]\ntimeot: 1s\n", "", []string{`sluice.tsk:2:1: policies.user: "timeot" is not a known setting; did you mean timeout?`}},
 		"unknown setting in a block":   {"[policies.user]\nbreaker { failure: 1 }\n", "", []string{`sluice.tsk:2:11: policies.user.breaker: "failure" is not a known setting; did you mean failures?`}},
 		"wrong type":                   {"[policies.user.get]\nretry { attempts: \"many\" }\n", "", []string{`sluice.tsk:2:19: policies.user.get.retry.attempts`}},
 		"nonsense, all of it":          {"[policies.user]\ntimeout: -1s\nretry { attempts: 11 }\n[policies.mail.send]\nbreaker { rate: 2 }\n", "", []string{`timeout is -1s`, `retry.attempts is 11 and must be from 1 to 10`, `breaker.rate is 2`}},
-		"unknown caller":               {"[ordr.policies.user]\ntimeout: 1s\n", "", []string{`there is no section and no service "ordr"; there are groups, policies, order, gateway`}},
-		"unknown target of a caller":   {"[order.policies.usr]\ntimeout: 1s\n", "", []string{`order.policies: there is no service "usr" to call`}},
+		"unknown caller":               {"[ordr.policies.user]\ntimeout: 1s\n", "", []string{`sluice.tsk:1:2: "ordr" is not a known setting; did you mean order?`}},
+		"unknown target of a caller":   {"[order.policies.usr]\ntimeout: 1s\n", "", []string{`sluice.tsk:1:17: order.policies.usr: there is no service "usr" to call`}},
 		"unknown section of a caller":  {"[order.policy.user]\ntimeout: 1s\n", "", []string{`order: "policy" is not a known setting`}},
 		"nonsense with the rest of it": {"[policies.user]\ntimeout: 1s\nbreaker { patience: 2s }\n", "", []string{`order: configuration: policy "user": breaker.patience is 2s and must be at most the time of an attempt`}},
 		"unknown variable":             {"", "SLUICE_POLICIES_USR_TIMEOUT=1s", []string{`environment SLUICE_POLICIES_USR_TIMEOUT: is not a known setting`}},

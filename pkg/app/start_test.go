@@ -181,12 +181,12 @@ func TestBadStarts(t *testing.T) {
 		"no such context":       {args: []string{"--context", file + ".json"}, want: "connect to NATS at context " + file + ".json: "},
 		"unknown service":       {args: []string{"idle", "ordre"}, want: `there is no service "ordre"; there are idle`},
 		"unknown flag":          {args: []string{"--nope"}, want: "flag provided but not defined: -nope"},
-		"bad sync":              {args: []string{"--sync", "sometimes"}, want: `--sync "sometimes" is neither always nor a duration such as 2m`},
-		"zero sync":             {args: []string{"--sync", "0s"}, want: `--sync "0s" is neither`},
-		"bad log format":        {args: []string{"--log-format", "xml"}, want: `--log-format "xml" is neither text nor json`},
-		"bad HTTP address":      {args: []string{"--http", "8080"}, want: `--http "8080" is not an address`},
-		"bad NATS address":      {args: []string{"--nats", "localhost:nats"}, want: `--nats "localhost:nats" is not an address`},
-		"empty data folder":     {args: []string{"--data", ""}, want: "--data is empty"},
+		"bad sync":              {args: []string{"--sync", "sometimes"}, want: `flag --sync: nats.sync: "sometimes" is not valid: neither always nor a duration such as 2m`},
+		"zero sync":             {args: []string{"--sync", "0s"}, want: `flag --sync: nats.sync: "0s" is not valid: neither`},
+		"bad log format":        {args: []string{"--log-format", "xml"}, want: `flag --log-format: log.format: "xml" is neither text nor json`},
+		"bad HTTP address":      {args: []string{"--http", "8080"}, want: `flag --http: http.address: "8080" is not an address`},
+		"bad NATS address":      {args: []string{"--nats", "localhost:nats"}, want: `flag --nats: nats.listen: "localhost:nats" is not an address`},
+		"empty data folder":     {args: []string{"--data", ""}, want: "flag --data: data: is empty"},
 		"setup fails": {setup: func(context.Context, jetstream.JetStream, *slog.Logger, app.Setup) error {
 			return errors.Join(errBroken, errors.New("in two ways"))
 		}, want: "broken on purpose; in two ways"},

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/pkg/endpoint"
+	"sluice/pkg/telemetry"
 )
 
 // supervisor starts services one after another and stops them in reverse.
@@ -23,10 +24,12 @@ type supervisor struct {
 	options options
 	dialer  *dialer
 	log     *slog.Logger
+	levels  *telemetry.Levels
 	stopBy  func() time.Time // the clock of draining starts when it is first asked
 	ended   chan struct{}    // gets a value when a service has ended, asked or not
 
 	mu         sync.Mutex
+	current    *configuration // as it is now
 	services   []*service
 	complete   bool // all are started
 	announced  []announcement
@@ -45,13 +48,15 @@ type service struct {
 	done       chan struct{} // closed when Run has returned, after err is set
 	err        error
 
-	mu    sync.Mutex
-	parts []Part
+	mu      sync.Mutex
+	parts   []Part
+	sets    []policed
+	reloads []func(*configuration)
 }
 
 func newSupervisor(p Program, o options, d *dialer, log *slog.Logger) *supervisor {
 	return &supervisor{
-		program: p, options: o, dialer: d, log: log,
+		program: p, options: o, dialer: d, log: log, current: &o.configuration,
 		stopBy: sync.OnceValue(func() time.Time { return time.Now().Add(p.StopTimeout) }),
 		ended:  make(chan struct{}, len(p.Services)),
 	}
@@ -88,8 +93,8 @@ func (s *supervisor) start(ctx context.Context, what Service) error {
 		Service: what.Name, Version: s.program.Version,
 		NATS: nc, JetStream: js, Caller: endpoint.NewCaller(nc, endpoint.CallerConfig{Token: who.tokens.Token}), Verify: who.verify,
 		Log:     s.log.With("service", what.Name),
-		DataDir: s.options.dataDir, HTTPAddr: s.options.http, Getenv: s.program.Getenv,
-		SyncAlways: s.options.syncAlways,
+		DataDir: s.options.Data, HTTPAddr: s.options.HTTP.Address, Discovery: s.options.Discovery,
+		SyncAlways: s.options.NATS.Sync.always,
 		service:    one,
 	}
 	if err := who.verifier.Start(ctx); err != nil {
@@ -120,11 +125,18 @@ func (s *supervisor) depart(ctx context.Context, log *slog.Logger, who proof) {
 	}
 }
 
-// wait returns when ctx is done or a service has ended by itself.
+// wait returns when ctx is done or a service has ended by itself. Meanwhile it reloads the
+// configuration when it is told to.
 func (s *supervisor) wait(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-s.ended:
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.ended:
+			return
+		case <-s.program.Reload:
+			s.reload(ctx)
+		}
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+
+	"sluice/pkg/config"
 )
 
 var (
@@ -29,17 +31,37 @@ var (
 
 // Config tunes a [Client]. The zero value is ready to use.
 type Config struct {
-	TTL      time.Duration // how long an answer serves others; default 1 s
-	Collect  time.Duration // the most to wait for answers; default 500 ms
-	Grace    time.Duration // for new instances, once all known ones have answered; default 50 ms
-	Interval time.Duration // between the questions of a watch; default 5 s
+	TTL      time.Duration `doc:"How long an answer serves others, too."`
+	Collect  time.Duration `doc:"The most to wait for answers."`
+	Grace    time.Duration `doc:"How long to wait for new instances, once all known ones have answered."`
+	Interval time.Duration `doc:"How often those who follow services ask for them."`
+}
+
+// Defaults are what a zero field of [Config] means.
+func Defaults() Config {
+	return Config{TTL: time.Second, Collect: 500 * time.Millisecond, Grace: 50 * time.Millisecond, Interval: 5 * time.Second}
+}
+
+// Validate reports what makes no sense.
+func (c Config) Validate() error {
+	var errs []error
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"ttl", c.TTL}, {"collect", c.Collect}, {"grace", c.Grace}, {"interval", c.Interval}} {
+		if d.value < time.Millisecond || d.value > time.Hour {
+			errs = append(errs, config.At(fmt.Errorf("%s is not from 1ms to 1h", d.value), d.name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (c Config) withDefaults() Config {
-	c.TTL = cmp.Or(c.TTL, time.Second)
-	c.Collect = cmp.Or(c.Collect, 500*time.Millisecond)
-	c.Grace = cmp.Or(c.Grace, 50*time.Millisecond)
-	c.Interval = cmp.Or(c.Interval, 5*time.Second)
+	d := Defaults()
+	c.TTL = cmp.Or(c.TTL, d.TTL)
+	c.Collect = cmp.Or(c.Collect, d.Collect)
+	c.Grace = cmp.Or(c.Grace, d.Grace)
+	c.Interval = cmp.Or(c.Interval, d.Interval)
 	return c
 }
 

@@ -48,7 +48,7 @@ type Gateway struct {
 	own      []ownRoute
 	handlers map[string]http.Handler // by first segment of the path
 	outer    http.Handler            // what every request goes through
-	limits   limits
+	limits   atomic.Pointer[limits]
 	live     *live.Handler // nil without histories
 	meters   *meters
 
@@ -75,7 +75,8 @@ type Gateway struct {
 func New(cfg Config) *Gateway {
 	g := &Gateway{cfg: cfg.withDefaults(), unused: make(map[net.Conn]struct{}), known: make(chan struct{})}
 	g.looking.Interval = time.Second
-	g.limits, g.meters = newLimits(g.cfg.Settings), newMeters(g.cfg.Meters)
+	g.meters = newMeters(g.cfg.Meters)
+	g.limits.Store(newLimits(g.cfg.Settings, nil))
 	if len(g.cfg.Histories) > 0 {
 		g.live = g.newLive()
 	}

@@ -19,7 +19,7 @@ import (
 // for the longest time start anew.
 const maxClients = 50_000
 
-// limits are how often clients may come.
+// limits are how often clients may come. They do not change; others take their place.
 type limits struct {
 	trusted  []netip.Prefix
 	client   *limiter // nil: no limit, as below
@@ -27,32 +27,42 @@ type limits struct {
 	sessions *limiter
 }
 
-func newLimits(s Settings) limits {
-	l := limits{
-		trusted: s.TrustedProxies, client: newLimiter(s.Client), sessions: newLimiter(s.Sessions),
+// newLimits returns the limits of the settings. Where they are those before, what clients
+// have used counts on.
+func newLimits(s Settings, before *limits) *limits {
+	if before == nil {
+		before = &limits{}
+	}
+	l := &limits{
+		trusted: s.TrustedProxies, client: newLimiter(s.Client, before.client), sessions: newLimiter(s.Sessions, before.sessions),
 		routes: make(map[string]*limiter, len(s.Routes)),
 	}
 	for _, r := range s.Routes {
-		l.routes[r.Route] = newLimiter(r.Rate)
+		l.routes[r.Route] = newLimiter(r.Rate, before.routes[r.Route])
 	}
 	return l
 }
 
-// limited puts the limits of the route before h, if it has any. Logging in is limited
+// Limit changes the limits that may change while the gateway runs, those whose fields have
+// the tag reload: for the requests that come from now on. Call it once at a time.
+func (g *Gateway) Limit(s Settings) {
+	s = s.withDefaults()
+	g.limits.Store(newLimits(s, g.limits.Load()))
+	if g.live != nil {
+		g.live.Limit(s.Events.PerCaller, s.Events.Total)
+	}
+}
+
+// limited puts the limits of the route before h. Logging in is limited
 // by address, since whoever does it is nobody yet.
 func (g *Gateway) limited(pattern string, h http.Handler) http.Handler {
-	route, sessions := g.limits.routes[pattern], g.limits.sessions
-	if pattern != http.MethodPost+" "+sessionsPath {
-		sessions = nil
-	}
-	if route == nil && sessions == nil {
-		return h
-	}
+	loggingIn := pattern == http.MethodPost+" "+sessionsPath
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if sessions != nil && !g.allowed(w, req, sessions, g.limits.address(req)) {
+		l := g.limits.Load()
+		if loggingIn && l.sessions != nil && !g.allowed(w, req, l.sessions, l.address(req)) {
 			return
 		}
-		if route != nil && !g.allowed(w, req, route, g.client(req)) {
+		if route := l.routes[pattern]; route != nil && !g.allowed(w, req, route, g.client(req)) {
 			return
 		}
 		h.ServeHTTP(w, req)
@@ -70,7 +80,7 @@ func (g *Gateway) client(req *http.Request) string {
 			return "service " + id.Service
 		}
 	}
-	return g.limits.address(req)
+	return g.limits.Load().address(req)
 }
 
 // allowed counts the request, and answers it when it is one too many.
@@ -96,19 +106,23 @@ type limiter struct {
 	buckets *lru.Cache[string, *rate.Limiter]
 }
 
-func newLimiter(r Rate) *limiter {
+// newLimiter returns nil without a limit, and the one before when that is the same.
+func newLimiter(r Rate, before *limiter) *limiter {
 	if r.PerSecond <= 0 {
 		return nil
+	}
+	burst := r.Burst
+	if burst == 0 {
+		burst = max(int(math.Ceil(r.PerSecond)), 1)
+	}
+	if before != nil && before.rate == rate.Limit(r.PerSecond) && before.burst == burst {
+		return before
 	}
 	buckets, err := lru.New[string, *rate.Limiter](maxClients)
 	if err != nil {
 		panic("gateway: " + err.Error()) // only for a size below 1
 	}
-	l := &limiter{rate: rate.Limit(r.PerSecond), burst: r.Burst, buckets: buckets}
-	if l.burst == 0 {
-		l.burst = max(int(math.Ceil(r.PerSecond)), 1)
-	}
-	return l
+	return &limiter{rate: rate.Limit(r.PerSecond), burst: burst, buckets: buckets}
 }
 
 // take takes a token of the client's. It returns how many are left, or how long there
@@ -139,7 +153,7 @@ const ipv6Network = 64
 
 // address returns where a request came from. The word of a trusted proxy is taken for
 // the address that it saw, through any number of them.
-func (l limits) address(req *http.Request) string {
+func (l *limits) address(req *http.Request) string {
 	seen, err := netip.ParseAddrPort(req.RemoteAddr)
 	if err != nil {
 		return req.RemoteAddr
@@ -161,7 +175,7 @@ func (l limits) address(req *http.Request) string {
 	return client.String()
 }
 
-func (l limits) trusts(a netip.Addr) bool {
+func (l *limits) trusts(a netip.Addr) bool {
 	for _, p := range l.trusted {
 		if p.Contains(a) {
 			return true

@@ -3,10 +3,10 @@ package gateway
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
+	"sluice/pkg/config"
 	"sluice/pkg/endpoint"
 	"sluice/services/gateway/live"
 	"sluice/services/notification/notificationapi"
@@ -18,10 +18,10 @@ import (
 
 // EventStreams limits GET /v1/events.
 type EventStreams struct {
-	Heartbeat time.Duration // how often a silent one shows that it lives; default 15 s
-	Patience  time.Duration // a reader that does not take 64 KiB in it is cut off; default 10 s
-	PerCaller int           // open at once for one user or service; default 10
-	Total     int           // open at once; default 1,000
+	Heartbeat time.Duration `doc:"How often a silent stream shows that it lives."`
+	Patience  time.Duration `doc:"A reader that does not take 64KiB in it is cut off."`
+	PerCaller int           `doc:"Streams of one user or service at once." reload:"true"`
+	Total     int           `doc:"Streams at once." reload:"true"`
 }
 
 func (s EventStreams) withDefaults() EventStreams {
@@ -37,11 +37,13 @@ func (s EventStreams) Validate() error {
 	var errs []error
 	for name, d := range map[string]time.Duration{"heartbeat": s.Heartbeat, "patience": s.Patience} {
 		if d < 10*time.Millisecond || d > time.Hour {
-			errs = append(errs, fmt.Errorf("%s must be from 10ms to 1h", name))
+			errs = append(errs, config.At(errors.New("must be from 10ms to 1h"), name))
 		}
 	}
-	if s.PerCaller < 1 || s.Total < 1 {
-		errs = append(errs, errors.New("per_caller and total must be at least 1"))
+	for name, n := range map[string]int{"per_caller": s.PerCaller, "total": s.Total} {
+		if n < 1 {
+			errs = append(errs, config.At(errors.New("must be at least 1"), name))
+		}
 	}
 	return errors.Join(errs...)
 }

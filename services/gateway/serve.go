@@ -58,7 +58,7 @@ func (g *Gateway) record(ctx context.Context, level slog.Level, w *recorder, req
 	attrs := append(make([]slog.Attr, 0, 8),
 		slog.String("method", method(req.Method)), slog.String("route", req.Pattern),
 		slog.Int("status", w.status), slog.Int64("bytes", w.bytes), slog.Duration("duration", time.Since(start)),
-		slog.String("client", g.limits.address(req)))
+		slog.String("client", g.limits.Load().address(req)))
 	if id := w.identity; id.User != "" {
 		attrs = append(attrs, slog.String("user_id", id.User))
 	} else if id.Service != "" {

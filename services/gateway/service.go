@@ -12,13 +12,10 @@ import (
 )
 
 // Service is the gateway.
-var Service = app.Service{Name: "gateway", Run: run}
+var Service = app.Service{Name: "gateway", Run: run, Settings: defaultSettings()}
 
 func run(ctx context.Context, env app.Env) error {
-	settings, err := readSettings(env.Getenv)
-	if err != nil {
-		return err
-	}
+	settings := app.SettingsOf[Settings](env)
 	policies, err := env.Policies(defaultPolicies(settings.Timeout), policyHooks(env.Log))
 	if err != nil {
 		return err
@@ -29,7 +26,7 @@ func run(ctx context.Context, env app.Env) error {
 		Handlers: rpc.Handlers(rpc.Config{
 			Caller: caller, Verify: env.Verify, Log: env.Log, Timeout: settings.Timeout, MaxMessage: int(settings.MaxBody), Closing: ctx.Done(),
 		}),
-		Discovery: discovery.New(env.NATS, discovery.Config{}),
+		Discovery: discovery.New(env.NATS, env.Discovery),
 		Verify:    env.Verify,
 		Intakes: map[string]string{
 			streams.Users.Entity:  streams.UserIntake.Stream,
@@ -39,6 +36,7 @@ func run(ctx context.Context, env app.Env) error {
 		JetStream: env.JetStream,
 		Listening: func(url string) { env.Announce("HTTP", url) },
 	})
+	app.OnReload(env, g.Limit)
 	nc, err := env.Connect("endpoints")
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)

@@ -15,32 +15,35 @@ import (
 
 // Settings is what can be set from outside. The zero value limits nobody.
 type Settings struct {
-	Timeout        time.Duration // for each request, from its headers to the answer; default 10 s
-	MaxBody        config.Size   // of a request; default 1 MiB, which is what NATS takes
-	MaxHeader      config.Size   // of a request; default 64 KiB
-	MaxConnections int           // at once; more wait; default 10,000
-	TLS            TLS
-	CORS           CORS
-	// TrustedProxies are the networks whose word on where a request came from is
-	// believed: X-Forwarded-For. Default: none.
-	TrustedProxies []netip.Prefix
-	Client         Rate         // of one client, over all routes; default: no limit
-	Routes         []RouteLimit // of one client on one route; default: no limit
-	Sessions       Rate         // of logging in from one address; default: no limit
-	Events         EventStreams // of GET /v1/events
+	Timeout        time.Duration  `doc:"For a request, from its headers to the answer."`
+	MaxBody        config.Size    `doc:"Of a request; more than 1MiB does not go over NATS as that is by default."`
+	MaxHeader      config.Size    `doc:"Of a request."`
+	MaxConnections int            `doc:"At once; more wait."`
+	TLS            TLS            `doc:"The server's certificate; without one HTTP is spoken."`
+	CORS           CORS           `doc:"Whose scripts may read answers."`
+	TrustedProxies []netip.Prefix `doc:"Networks whose word on where a request came from is believed, X-Forwarded-For: 10.0.0.0/8." reload:"true"`
+	Client         Rate           `doc:"How often one user or service, or without a token one address, may come, over all routes." reload:"true"`
+	Routes         []RouteLimit   `doc:"The same for single routes: POST /v1/orders=50:100, of which the last number, the burst, may be left out." reload:"true"`
+	Sessions       Rate           `doc:"How often one address may log in." reload:"true"`
+	Events         EventStreams   `doc:"Live events, GET /v1/events."`
 }
 
 // TLS names the files of the server's certificate; without them HTTP is spoken.
-type TLS struct{ Cert, Key string }
+type TLS struct {
+	Cert string `doc:"A file with the certificate, in PEM."`
+	Key  string `doc:"A file with its key, in PEM."`
+}
 
 // CORS lists the origins whose scripts may read answers, "https://shop.example"; "*"
 // is everybody's. Without any there are no answers for preflights.
-type CORS struct{ Origins []string }
+type CORS struct {
+	Origins []string `doc:"Origins such as https://shop.example, or * for everybody's; no cookies. Empty: nobody's."`
+}
 
 // Rate is a limit of requests. Without PerSecond there is none.
 type Rate struct {
-	PerSecond float64 `config:"rate"` // on the average
-	Burst     int     // at once; default PerSecond rounded up
+	PerSecond float64 `config:"rate" doc:"Requests a second, on the average; 0 is no limit."`
+	Burst     int     `doc:"Requests at once; 0 is the rate rounded up."`
 }
 
 // RouteLimit is the limit of one route. It is written "POST /v1/orders=50:100", where
@@ -75,27 +78,46 @@ func (l *RouteLimit) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// MarshalText writes a limit as UnmarshalText reads it.
+func (l RouteLimit) MarshalText() ([]byte, error) {
+	text := l.Route + "=" + strconv.FormatFloat(l.PerSecond, 'f', -1, 64)
+	if l.Burst > 0 {
+		text += ":" + strconv.Itoa(l.Burst)
+	}
+	return []byte(text), nil
+}
+
 // Validate reports settings that make no sense.
 func (s Settings) Validate() error {
 	var errs []error
-	within := func(ok bool, name, rule string) {
+	within := func(ok bool, rule string, path ...string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("%s must be %s", name, rule))
+			errs = append(errs, config.At(errors.New("must be "+rule), path...))
 		}
 	}
-	within(s.Timeout >= 10*time.Millisecond && s.Timeout <= time.Hour, "timeout", "from 10ms to 1h")
-	within(s.MaxBody >= 1 && s.MaxBody <= 64<<20, "max_body", "from 1B to 64MiB")
-	within(s.MaxHeader >= 4<<10 && s.MaxHeader <= 1<<20, "max_header", "from 4KiB to 1MiB")
-	within(s.MaxConnections >= 1, "max_connections", "at least 1")
-	within((s.TLS.Cert == "") == (s.TLS.Key == ""), "tls.cert and tls.key", "set both or neither")
-	for name, r := range map[string]Rate{"client": s.Client, "sessions": s.Sessions} {
-		within(r.PerSecond >= 0 && r.Burst >= 0, name, "a rate and a burst from 0")
-	}
+	within(s.Timeout >= 10*time.Millisecond && s.Timeout <= time.Hour, "from 10ms to 1h", "timeout")
+	within(s.MaxBody >= 1 && s.MaxBody <= 64<<20, "from 1B to 64MiB", "max_body")
+	within(s.MaxHeader >= 4<<10 && s.MaxHeader <= 1<<20, "from 4KiB to 1MiB", "max_header")
+	within(s.MaxConnections >= 1, "at least 1", "max_connections")
+	within((s.TLS.Cert == "") == (s.TLS.Key == ""), "set with both cert and key, or neither", "tls")
 	for _, l := range s.Routes {
-		within(l.PerSecond > 0, "the rate of "+l.Route, "more than 0")
+		within(l.PerSecond > 0, "more than 0 for "+l.Route, "routes")
 	}
 	for _, origin := range s.CORS.Origins {
-		within(origin == "*" || strings.Contains(origin, "://") && !strings.HasSuffix(origin, "/"), "origin "+strconv.Quote(origin), `like "https://shop.example"`)
+		within(origin == "*" || strings.Contains(origin, "://") && !strings.HasSuffix(origin, "/"),
+			fmt.Sprintf("like https://shop.example, and not like %q", origin), "cors", "origins")
+	}
+	return errors.Join(errs...)
+}
+
+// Validate reports a limit that makes no sense.
+func (r Rate) Validate() error {
+	var errs []error
+	if r.PerSecond < 0 {
+		errs = append(errs, config.At(errors.New("is negative"), "rate"))
+	}
+	if r.Burst < 0 {
+		errs = append(errs, config.At(errors.New("is negative"), "burst"))
 	}
 	return errors.Join(errs...)
 }
@@ -109,23 +131,7 @@ func (s Settings) withDefaults() Settings {
 	return s
 }
 
-// environment is what the names of the gateway's settings in the environment begin with.
-const environment = "SLUICE_GATEWAY"
-
-// readSettings returns what the environment says: SLUICE_GATEWAY_TIMEOUT,
-// SLUICE_GATEWAY_TLS_CERT, SLUICE_GATEWAY_CLIENT_RATE and so on. Logging in is limited
-// without being told to, so that passwords can't be tried out at full speed.
-func readSettings(getenv func(string) string) (Settings, error) {
-	s := Settings{Sessions: Rate{PerSecond: 10, Burst: 50}}.withDefaults()
-	var environ []string
-	for _, one := range config.Settings(s) {
-		name := environment + "_" + strings.ToUpper(strings.ReplaceAll(one.Path, ".", "_"))
-		if value := getenv(name); value != "" {
-			environ = append(environ, name+"="+value)
-		}
-	}
-	if _, err := config.Load(&s, config.Sources{Prefix: environment, Environ: environ}); err != nil {
-		return Settings{}, fmt.Errorf("settings of the gateway, %s_…: %w", environment, err)
-	}
-	return s, nil
+// defaultSettings limit logging in, so that passwords can't be tried out at full speed.
+func defaultSettings() Settings {
+	return Settings{Sessions: Rate{PerSecond: 10, Burst: 50}}.withDefaults()
 }

@@ -6,17 +6,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/pkg/config"
 )
 
 func TestSettingsOfTheEnvironment(t *testing.T) {
 	t.Parallel()
 	read := func(environ ...string) (Settings, error) {
-		values := make(map[string]string)
-		for _, pair := range environ {
-			name, value, _ := strings.Cut(pair, "=")
-			values[name] = value
-		}
-		return readSettings(func(name string) string { return values[name] })
+		c := config.Compose(config.Part{Name: "gateway", Settings: Service.Settings})
+		_, err := config.Load(c, config.Sources{Environ: environ})
+		return config.PartOf[Settings](c, "gateway"), err
 	}
 	defaults, err := read()
 	if err != nil {
@@ -48,7 +47,7 @@ func TestSettingsOfTheEnvironment(t *testing.T) {
 	} {
 		if got, err := read(wrong); err == nil {
 			t.Errorf("%s: %+v", wrong, got)
-		} else if !strings.Contains(err.Error(), environment) {
+		} else if !strings.Contains(err.Error(), "environment SLUICE_GATEWAY_") {
 			t.Errorf("%s: %v", wrong, err)
 		}
 	}

@@ -12,19 +12,14 @@ import (
 
 // shared puts before h what holds for every request: CORS, and the limit of its client.
 func (g *Gateway) shared(h http.Handler) http.Handler {
-	if limit := g.limits.client; limit != nil {
-		next := h
-		h = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			switch req.URL.Path {
-			case "/healthz", "/readyz":
-			default:
-				if !g.allowed(w, req, limit, g.client(req)) {
-					return
-				}
-			}
-			next.ServeHTTP(w, req)
-		})
-	}
+	next := h
+	h = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		limit := g.limits.Load().client
+		if limit != nil && req.URL.Path != "/healthz" && req.URL.Path != "/readyz" && !g.allowed(w, req, limit, g.client(req)) {
+			return
+		}
+		next.ServeHTTP(w, req)
+	})
 	if origins := g.cfg.Settings.CORS.Origins; len(origins) > 0 {
 		h = cors.New(cors.Options{
 			AllowedOrigins: origins,

@@ -165,13 +165,13 @@ func TestOperatorSettings(t *testing.T) {
 		"b@example.com, a@example.com": {"a@example.com", "b@example.com"},
 		"a@example.com,a@example.com":  {"a@example.com"},
 	} {
-		got, err := readSettings(func(string) string { return given })
-		if err != nil || !slices.Equal(got.Operators, want) {
-			t.Errorf("%q: %v, %v", given, got.Operators, err)
+		got, err := with("SLUICE_NOTIFICATION_OPERATORS=" + given)
+		if err != nil || !slices.Equal(got.operators(), want) {
+			t.Errorf("%q: %v, %v", given, got.operators(), err)
 		}
 	}
 	for _, given := range []string{"ops", "Ops <ops@example.com>", "a@example.com,", "a@example.com b@example.com", "a@example.com\r\nBcc: b@example.com"} {
-		if got, err := readSettings(func(string) string { return given }); err == nil {
+		if got, err := with("SLUICE_NOTIFICATION_OPERATORS=" + given); err == nil {
 			t.Errorf("%q: %v", given, got.Operators)
 		}
 	}

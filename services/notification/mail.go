@@ -29,7 +29,7 @@ type email struct {
 // or its address for good.
 var errUndeliverable = errors.New("undeliverable")
 
-var errMailFrom = errors.New("MAIL_FROM is not an e-mail address")
+var errMailFrom = errors.New("is not an e-mail address")
 
 // mailer sends mail. Send returns when the mail is in somebody else's hands.
 type mailer interface {
@@ -74,7 +74,7 @@ type smtpMailer struct {
 func newSMTPMailer(address, from string) (*smtpMailer, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" {
-		return nil, errors.New("SMTP_URL is not like smtp://user:password@host:587 or smtps://…")
+		return nil, errors.New("is not like smtp://user:password@host:587 or smtps://…")
 	}
 	options := []mail.Option{mail.WithTimeout(15 * time.Second)}
 	if u.Scheme == "smtps" {
@@ -85,7 +85,7 @@ func newSMTPMailer(address, from string) (*smtpMailer, error) {
 	if u.Port() != "" {
 		port, err := strconv.Atoi(u.Port())
 		if err != nil {
-			return nil, errors.New("SMTP_URL has no valid port")
+			return nil, errors.New("has no valid port")
 		}
 		options = append(options, mail.WithPort(port))
 	}
@@ -96,7 +96,7 @@ func newSMTPMailer(address, from string) (*smtpMailer, error) {
 	m := &smtpMailer{from: from, host: u.Hostname(), options: options}
 	_, err = mail.NewClient(m.host, m.options...)
 	if err != nil {
-		return nil, fmt.Errorf("SMTP_URL: %w", err)
+		return nil, fmt.Errorf("is no mail server: %w", err)
 	}
 	return m, nil
 }

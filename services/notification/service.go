@@ -22,14 +22,11 @@ import (
 )
 
 // Service is the notification service.
-var Service = app.Service{Name: "notification", Run: run}
+var Service = app.Service{Name: "notification", Run: run, Settings: defaults()}
 
 func run(ctx context.Context, env app.Env) error {
-	mail, err := newMailer(env)
-	if err != nil {
-		return err
-	}
-	settings, err := readSettings(env.Getenv)
+	s := app.SettingsOf[settings](env)
+	mail, err := newMailer(env, s)
 	if err != nil {
 		return err
 	}
@@ -49,7 +46,7 @@ func run(ctx context.Context, env app.Env) error {
 	replicating := replica.Follow(userStore, projection.Config{Log: env.Log, Erases: true})
 	r := reactions{
 		notifications: aggregate.New(store, apply), users: replica, replicating: replicating,
-		mail: mail, operators: settings.Operators, js: env.JetStream, log: env.Log,
+		mail: mail, operators: s.operators(), js: env.JetStream, log: env.Log,
 	}
 	h := handlers{view: view}
 

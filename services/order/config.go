@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"sluice/pkg/app"
+	"sluice/pkg/config"
 )
 
 const (
@@ -12,18 +12,15 @@ const (
 	longestPending  = 365 * 24 * time.Hour
 )
 
-// pendingTimeout returns what the environment asks for in
-// SLUICE_ORDER_PENDING_TIMEOUT: how long an order may stay pending before it is
-// cancelled, a duration such as 30m, from a second to a year. Default: for ever,
-// which is 0 here.
-func pendingTimeout(env app.Env) (time.Duration, error) {
-	value := env.Getenv("SLUICE_ORDER_PENDING_TIMEOUT")
-	if value == "" {
-		return 0, nil
+// settings are what the configuration says in [order].
+type settings struct {
+	PendingTimeout time.Duration `doc:"How long an order may stay pending before it is cancelled, from 1s to a year; 0s is for ever. It holds for orders placed since it was set."`
+}
+
+// Validate reports what makes no sense.
+func (s settings) Validate() error {
+	if s.PendingTimeout != 0 && (s.PendingTimeout < shortestPending || s.PendingTimeout > longestPending) {
+		return config.At(fmt.Errorf("%s is not from %s to %s", s.PendingTimeout, shortestPending, longestPending), "pending_timeout")
 	}
-	timeout, err := time.ParseDuration(value)
-	if err != nil || timeout < shortestPending || timeout > longestPending {
-		return 0, fmt.Errorf("SLUICE_ORDER_PENDING_TIMEOUT %q is not a duration such as 30m, from %s to %s", value, shortestPending, longestPending)
-	}
-	return timeout, nil
+	return nil
 }

@@ -19,13 +19,9 @@ import (
 )
 
 // Service is the order service.
-var Service = app.Service{Name: "order", Run: run}
+var Service = app.Service{Name: "order", Run: run, Settings: settings{}}
 
 func run(ctx context.Context, env app.Env) error {
-	timeout, err := pendingTimeout(env)
-	if err != nil {
-		return err
-	}
 	policies, err := userPolicies(env)
 	if err != nil {
 		return err
@@ -47,7 +43,7 @@ func run(ctx context.Context, env app.Env) error {
 	}
 	defer search.close(env.Log)
 	orders := aggregate.New(store, apply)
-	d := deadlines{orders: orders, js: env.JetStream, timeout: timeout}
+	d := deadlines{orders: orders, js: env.JetStream, timeout: app.SettingsOf[settings](env).PendingTimeout}
 	h := handlers{
 		orders: orders, view: view,
 		users: users{caller: env.Caller.With(policies), replica: replica},

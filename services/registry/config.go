@@ -6,45 +6,61 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
-	"sluice/pkg/app"
 	"sluice/pkg/config"
 	"sluice/pkg/event"
 )
 
-// allowedAddresses returns what the environment asks for in
-// SLUICE_REGISTRY_ALLOW_LOOPBACK: true lets checks go to this machine, as on a laptop.
-// Default false.
-func allowedAddresses(env app.Env) (addresses, error) {
-	switch value := env.Getenv("SLUICE_REGISTRY_ALLOW_LOOPBACK"); value {
-	case "", "false":
-		return addresses{}, nil
-	case "true":
-		return addresses{loopback: true}, nil
-	default:
-		return addresses{}, fmt.Errorf("SLUICE_REGISTRY_ALLOW_LOOPBACK %q is neither true nor false", value)
-	}
+// settings are what the configuration says in [registry].
+type settings struct {
+	AllowLoopback bool     `doc:"Lets checks go to this machine, as on a laptop."`
+	CAFile        string   `config:"ca_file" doc:"A file with certificate authorities, in PEM, that checks over HTTPS trust beside those of the system."`
+	Presence      watching `doc:"How instances on NATS are watched."`
+	Alerts        Alerts   `doc:"What operators are told of."`
 }
 
-// authorities returns the certificate authorities that checks over HTTPS trust: those of the
-// system and, with SLUICE_REGISTRY_CA_FILE, those in that file, in PEM.
-func authorities(env app.Env) (*x509.CertPool, error) {
-	file := env.Getenv("SLUICE_REGISTRY_CA_FILE")
+// watching says when instances on NATS have gone, or are unhealthy.
+type watching struct {
+	Interval time.Duration `doc:"How often all are asked."`
+	Settle   time.Duration `doc:"How long one is silent before it has gone; longer than a lost connection takes to come back."`
+	Failures int           `doc:"How often in a row one says that it is failing before it is unhealthy."`
+}
+
+func defaults() settings {
+	return settings{Presence: watching{Interval: askEvery, Settle: settleTime, Failures: failuresInARow}, Alerts: defaultAlerts()}
+}
+
+// Validate reports what makes no sense.
+func (w watching) Validate() error {
+	var errs []error
+	for name, d := range map[string]time.Duration{"interval": w.Interval, "settle": w.Settle} {
+		if d < 10*time.Millisecond || d > time.Hour {
+			errs = append(errs, config.At(fmt.Errorf("%s is not from 10ms to 1h", d), name))
+		}
+	}
+	if w.Failures < 1 || w.Failures > 1000 {
+		errs = append(errs, config.At(fmt.Errorf("%d is not from 1 to 1000", w.Failures), "failures"))
+	}
+	return errors.Join(errs...)
+}
+
+// authorities returns the certificate authorities that checks over HTTPS trust: those of
+// the system and those in the file, if there is one.
+func authorities(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil //nolint:nilnil // that is the system's own
 	}
 	content, err := os.ReadFile(file) //nolint:gosec // G304: which file it is, is the operator's choice
 	if err != nil {
-		return nil, fmt.Errorf("SLUICE_REGISTRY_CA_FILE: %w", err)
+		return nil, fmt.Errorf("registry.ca_file: %w", err)
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		return nil, fmt.Errorf("certificate authorities of the system: %w", err)
 	}
 	if !roots.AppendCertsFromPEM(content) {
-		return nil, fmt.Errorf("SLUICE_REGISTRY_CA_FILE %s: there is no certificate in PEM in it", file)
+		return nil, fmt.Errorf("registry.ca_file %s: there is no certificate in PEM in it", file)
 	}
 	return roots, nil
 }
@@ -70,7 +86,7 @@ func (a Alerts) Validate() error {
 	var errs []error
 	within := func(ok bool, name, rule string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("%s must be %s", name, rule))
+			errs = append(errs, config.At(errors.New("must be "+rule), name))
 		}
 	}
 	within(a.Every >= 100*time.Millisecond && a.Every <= time.Hour, "every", "from 100ms to 1h")
@@ -81,24 +97,4 @@ func (a Alerts) Validate() error {
 		within(event.CheckID(name) == nil, "services", "names of services, and "+strconv.Quote(name)+" is none")
 	}
 	return errors.Join(errs...)
-}
-
-// alertsEnvironment is what the names of the settings of alerts begin with.
-const alertsEnvironment = "SLUICE_REGISTRY_ALERTS"
-
-// readAlerts returns what the environment says: SLUICE_REGISTRY_ALERTS_EVERY,
-// SLUICE_REGISTRY_ALERTS_LAG_TIME and so on.
-func readAlerts(getenv func(string) string) (Alerts, error) {
-	a := defaultAlerts()
-	var environ []string
-	for _, one := range config.Settings(a) {
-		name := alertsEnvironment + "_" + strings.ToUpper(one.Path)
-		if value := getenv(name); value != "" {
-			environ = append(environ, name+"="+value)
-		}
-	}
-	if _, err := config.Load(&a, config.Sources{Prefix: alertsEnvironment, Environ: environ}); err != nil {
-		return Alerts{}, fmt.Errorf("settings of alerts, %s_…: %w", alertsEnvironment, err)
-	}
-	return a, nil
 }

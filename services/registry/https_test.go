@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/pkg/app"
 	"sluice/services/registry/registryapi"
 )
 
@@ -35,7 +34,7 @@ func secured(t *testing.T) (instance, string) {
 
 func roots(t *testing.T, file string) *x509.CertPool {
 	t.Helper()
-	roots, err := authorities(app.Env{Getenv: func(name string) string { return map[string]string{"SLUICE_REGISTRY_CA_FILE": file}[name] }})
+	roots, err := authorities(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,8 +113,8 @@ func TestAuthoritiesAreASetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range []string{nothing, "/does/not/exist.pem"} {
-		_, err := authorities(app.Env{Getenv: func(string) string { return file }})
-		if err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "SLUICE_REGISTRY_CA_FILE") {
+		_, err := authorities(file)
+		if err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "registry.ca_file") {
 			t.Errorf("%s: %v", file, err)
 		}
 	}

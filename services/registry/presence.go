@@ -18,24 +18,23 @@ import (
 )
 
 // presence makes events of instances on NATS that come, go, and change how they are. It
-// asks all of them again and again. Who has not answered for as long as settle is gone,
+// asks all of them again and again. Who has not answered for as long as Settle is gone,
 // if others could be asked all that time: in an outage nobody leaves, and after one
 // everybody has as long to come back.
 type presence struct {
 	found    *discovery.Client
 	services *aggregate.Aggregates[service]
 	view     *projection.View[service]
-	every    time.Duration // from one question to the next
-	settle   time.Duration
 	log      *slog.Logger
+
+	watching
 }
 
 const (
 	askEvery = 5 * time.Second
 	// settleTime is longer than a connection that was lost takes to come back.
 	settleTime = 20 * time.Second
-	// failuresInARow is how often an instance must say that it is failing to be unhealthy:
-	// as often as a check that says nothing else.
+	// failuresInARow is as often as for a check that says nothing else.
 	failuresInARow = 3
 )
 
@@ -60,7 +59,7 @@ func (p presence) lead(ctx context.Context) {
 	m.forget()
 	for {
 		p.look(ctx, &m)
-		if !pause(ctx, p.every) {
+		if !pause(ctx, p.Interval) {
 			return
 		}
 	}
@@ -124,7 +123,7 @@ func (p presence) count(ctx context.Context, m *memory, answered []discovery.Ins
 				since = time.Now()
 			}
 			silent[of] = since
-			if time.Since(since) >= p.settle {
+			if time.Since(since) >= p.Settle {
 				c.gone = append(c.gone, r.ID)
 			}
 		}
@@ -176,7 +175,7 @@ func (p presence) examine(ctx context.Context, m *memory, here map[string][]runn
 				failures[of] = m.failures[of]
 				continue
 			}
-			failures[of], verdicts[of] = judge(m.failures[of], failure, failuresInARow)
+			failures[of], verdicts[of] = judge(m.failures[of], failure, p.Failures)
 		}
 	}
 	m.failures = failures

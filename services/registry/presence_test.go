@@ -209,7 +209,7 @@ func bystander(t *testing.T, srv *natstest.Server) (*replica, presence) {
 	}
 	r := newReplica(t, srv.Connect(t), time.Hour)
 	p := r.checker.presence
-	p.settle = time.Hour
+	p.Settle = time.Hour
 	return r, p
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sluice/pkg/app"
 	"sluice/services/registry/registryapi"
 )
 
@@ -47,19 +46,6 @@ func TestAddresses(t *testing.T) {
 	}
 	if (addresses{}).allowed(netip.Addr{}) || (addresses{}).control("tcp", "nonsense", nil) == nil {
 		t.Error("no address is allowed")
-	}
-}
-
-func TestLoopbackIsASetting(t *testing.T) {
-	t.Parallel()
-	for value, want := range map[string]bool{"": false, "false": false, "true": true} {
-		got, err := allowedAddresses(app.Env{Getenv: func(string) string { return value }})
-		if err != nil || got.loopback != want {
-			t.Errorf("%q: %v, %v", value, got, err)
-		}
-	}
-	if _, err := allowedAddresses(app.Env{Getenv: func(string) string { return "yes" }}); err == nil || !strings.Contains(err.Error(), `"yes"`) {
-		t.Errorf("yes: %v", err)
 	}
 }
 

@@ -24,28 +24,23 @@ import (
 )
 
 // Service is the registry.
-var Service = app.Service{Name: "registry", Run: run}
+var Service = app.Service{Name: "registry", Run: run, Settings: defaults()}
 
 func run(ctx context.Context, env app.Env) error {
-	allowed, err := allowedAddresses(env)
+	s := app.SettingsOf[settings](env)
+	allowed := addresses{loopback: s.AllowLoopback}
+	roots, err := authorities(s.CAFile)
 	if err != nil {
 		return err
 	}
-	roots, err := authorities(env)
-	if err != nil {
-		return err
-	}
-	limits, err := readAlerts(env.Getenv)
-	if err != nil {
-		return err
-	}
+	limits := s.Alerts
 	store := eventstore.New(env.JetStream, streams.Services, registryapi.Events, eventstore.SyncAlways(env.SyncAlways))
 	alertStore := eventstore.New(env.JetStream, streams.Alerts, registryapi.AlertEvents, eventstore.SyncAlways(env.SyncAlways))
-	for _, s := range []*eventstore.Store{store, alertStore} {
-		if err := s.Check(ctx); err != nil {
+	for _, one := range []*eventstore.Store{store, alertStore} {
+		if err := one.Check(ctx); err != nil {
 			return err
 		}
-		if err := s.PublishSchemas(ctx, streams.BucketSchemas); err != nil {
+		if err := one.PublishSchemas(ctx, streams.BucketSchemas); err != nil {
 			return err
 		}
 	}
@@ -58,10 +53,10 @@ func run(ctx context.Context, env app.Env) error {
 	raised := projection.KV(env.JetStream, streams.BucketAlerts, projectAlert)
 	followingAlerts := raised.Follow(alertStore, projection.Config{Log: env.Log})
 	services := aggregate.New(store, apply)
-	found, prober := discovery.New(env.NATS, discovery.Config{}), newProber(allowed, roots)
+	found, prober := discovery.New(env.NATS, env.Discovery), newProber(allowed, roots)
 	checking := &checker{
 		nc: env.NATS, services: services, view: view, checks: checks{kv}, prober: prober, log: env.Log,
-		presence: presence{found: found, services: services, view: view, every: askEvery, settle: settleTime, log: env.Log},
+		presence: presence{found: found, services: services, view: view, watching: s.Presence, log: env.Log},
 		alarm: alarm{
 			nc: env.NATS, alerts: aggregate.New(alertStore, applyAlert), raised: raised, every: limits.Every, after: limits.After, log: env.Log,
 			watchers: newWatchers(limits, sources{

@@ -80,7 +80,10 @@ func newReplicaWith(t *testing.T, nc *nats.Conn, term time.Duration, prober prob
 	}}
 	r.checker = &checker{
 		nc: nc, services: services, view: view, checks: checks{kv}, prober: prober, log: log,
-		presence: presence{found: found, services: services, view: view, every: 50 * time.Millisecond, settle: shortSettle, log: log},
+		presence: presence{
+			found: found, services: services, view: view, log: log,
+			watching: watching{Interval: 50 * time.Millisecond, Settle: shortSettle, Failures: failuresInARow},
+		},
 		alarm: alarm{
 			nc: nc, alerts: aggregate.New(alertStore, applyAlert), raised: raised, every: 20 * time.Millisecond, after: shortAfter, log: log,
 			watchers: newWatchers(Alerts{LagEvents: 5, LagTime: time.Hour}, sources{

@@ -6,7 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"sluice/pkg/app"
+	"sluice/pkg/config"
 )
 
 const (
@@ -16,27 +16,22 @@ const (
 	longestPassword   = 256
 )
 
-// keyPeriod returns what the environment asks for in SLUICE_USER_KEY_PERIOD: for how
-// long one key signs the tokens of users, a duration such as 168h, from a minute to a
-// year. Default: 30 days, which is 0 here.
-func keyPeriod(env app.Env) (time.Duration, error) {
-	value := env.Getenv("SLUICE_USER_KEY_PERIOD")
-	if value == "" {
-		return 0, nil
-	}
-	period, err := time.ParseDuration(value)
-	if err != nil || period < shortestKeyPeriod || period > longestKeyPeriod {
-		return 0, fmt.Errorf("SLUICE_USER_KEY_PERIOD %q is not a duration such as 168h, from %s to %s", value, shortestKeyPeriod, longestKeyPeriod)
-	}
-	return period, nil
+// settings are what the configuration says in [user].
+type settings struct {
+	KeyPeriod     time.Duration `doc:"For how long one key signs the tokens of users, from 1m to a year."`
+	AdminPassword string        `doc:"Of the user admin, 8 to 256 characters, read at the first start only; empty: one is made up and printed." env:"SLUICE_ADMIN_PASSWORD" secret:"true"`
 }
 
-// adminPassword returns the password of the user admin at the first start, from
-// SLUICE_ADMIN_PASSWORD; empty has one made up.
-func adminPassword(env app.Env) (string, error) {
-	password := env.Getenv("SLUICE_ADMIN_PASSWORD")
-	if n := utf8.RuneCountInString(password); password != "" && (n < shortestPassword || n > longestPassword) {
-		return "", errors.New("SLUICE_ADMIN_PASSWORD has less than 8 characters, or more than 256")
+func defaults() settings { return settings{KeyPeriod: 30 * 24 * time.Hour} }
+
+// Validate reports what makes no sense.
+func (s settings) Validate() error {
+	var errs []error
+	if s.KeyPeriod < shortestKeyPeriod || s.KeyPeriod > longestKeyPeriod {
+		errs = append(errs, config.At(fmt.Errorf("%s is not from %s to %s", s.KeyPeriod, shortestKeyPeriod, longestKeyPeriod), "key_period"))
 	}
-	return password, nil
+	if n := utf8.RuneCountInString(s.AdminPassword); s.AdminPassword != "" && (n < shortestPassword || n > longestPassword) {
+		errs = append(errs, config.At(errors.New("has less than 8 characters, or more than 256"), "admin_password"))
+	}
+	return errors.Join(errs...)
 }

@@ -25,7 +25,7 @@ import (
 const adminTimeout = 30 * time.Second
 
 // Service is the user service.
-var Service = app.Service{Name: "user", Run: run}
+var Service = app.Service{Name: "user", Run: run, Settings: defaults()}
 
 func run(ctx context.Context, env app.Env) error {
 	store := eventstore.New(env.JetStream, streams.Users, userapi.Events, eventstore.SyncAlways(env.SyncAlways))
@@ -40,13 +40,14 @@ func run(ctx context.Context, env app.Env) error {
 	}
 	view := projection.KV(env.JetStream, streams.BucketUsers, project)
 	following := view.Follow(store, projection.Config{Log: env.Log, Erases: true})
-	h, err := newHandlers(ctx, env, store)
+	s := app.SettingsOf[settings](env)
+	h, err := newHandlers(ctx, env, s, store)
 	if err != nil {
 		return err
 	}
 	h.view = view
 	erasing := erasure{users: h.users, js: env.JetStream, passwords: h.passwords, sessions: h.sessions, log: env.Log}
-	if err := h.makeAdmin(ctx, env); err != nil {
+	if err := h.makeAdmin(ctx, env, s.AdminPassword); err != nil {
 		return err
 	}
 
@@ -82,13 +83,9 @@ func run(ctx context.Context, env app.Env) error {
 }
 
 // newHandlers opens what the service keeps beside the history.
-func newHandlers(ctx context.Context, env app.Env, store *eventstore.Store) (h handlers, err error) {
-	period, err := keyPeriod(env)
-	if err != nil {
-		return h, err
-	}
+func newHandlers(ctx context.Context, env app.Env, s settings, store *eventstore.Store) (h handlers, err error) {
 	h.store, h.users = store, aggregate.New(store, apply)
-	h.ring = auth.NewRing(env.JetStream, auth.Users, auth.RingConfig{Bucket: streams.BucketSigningKeys, Period: period, Log: env.Log})
+	h.ring = auth.NewRing(env.JetStream, auth.Users, auth.RingConfig{Bucket: streams.BucketSigningKeys, Period: s.KeyPeriod, Log: env.Log})
 	if h.passwords, err = openPasswords(ctx, env.JetStream); err != nil {
 		return h, err
 	}
@@ -105,12 +102,9 @@ func newHandlers(ctx context.Context, env app.Env, store *eventstore.Store) (h h
 	return h, err
 }
 
-// makeAdmin sees to it that somebody can log in who may make others admins.
-func (h handlers) makeAdmin(ctx context.Context, env app.Env) error {
-	password, err := adminPassword(env)
-	if err != nil {
-		return err
-	}
+// makeAdmin sees to it that somebody can log in who may make others admins. Without a
+// password one is made up.
+func (h handlers) makeAdmin(ctx context.Context, env app.Env, password string) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	return first{

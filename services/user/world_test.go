@@ -42,8 +42,8 @@ func newWorld(t *testing.T) world {
 func (w world) start(t *testing.T) handlers {
 	t.Helper()
 	js := w.srv.JetStream(t)
-	env := app.Env{JetStream: js, Log: slog.New(slog.DiscardHandler), Getenv: func(string) string { return "" }}
-	h, err := newHandlers(t.Context(), env, eventstore.New(js, streams.Users, userapi.Events))
+	env := app.Env{JetStream: js, Log: slog.New(slog.DiscardHandler)}
+	h, err := newHandlers(t.Context(), env, defaults(), eventstore.New(js, streams.Users, userapi.Events))
 	if err != nil {
 		t.Fatal(err)
 	}

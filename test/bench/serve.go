@@ -28,19 +28,14 @@ const (
 var modes = map[string]func(argument string) app.Program{
 	modeNATS: func(sync string) app.Program {
 		return app.Program{
-			Args:   []string{"--nats", "127.0.0.1:0", "--sync", sync},
-			Getenv: func(string) string { return "" },
+			Args:    []string{"--nats", "127.0.0.1:0", "--sync", sync},
+			Environ: []string{},
 		}
 	},
 	modeServices: func(url string) app.Program {
 		return app.Program{
-			Args: []string{"--http", "127.0.0.1:0"},
-			Getenv: func(name string) string {
-				if name == "NATS_URL" {
-					return url
-				}
-				return ""
-			},
+			Args:     []string{"--http", "127.0.0.1:0"},
+			Environ:  []string{"NATS_URL=" + url},
 			Services: []app.Service{user.Service, order.Service, plainService, gateway.Service},
 			Setup: func(ctx context.Context, js jetstream.JetStream, log *slog.Logger, what app.Setup) error {
 				return streams.Reconcile(ctx, js, log, what.Replicas, what.Services...)

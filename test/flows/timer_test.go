@@ -257,11 +257,11 @@ func TestBadTimeoutIsOneLine(t *testing.T) {
 	defer cancel()
 	code := app.Main(ctx, app.Program{
 		Name: "sluice", Services: []app.Service{order.Service}, Stdout: &stdout, Stderr: &stderr,
-		Getenv: func(key string) string { return pendingTimeout("soon")[key] },
-		Args:   []string{"--nats", "127.0.0.1:0", "--data", t.TempDir()},
+		Environ: []string{"SLUICE_ORDER_PENDING_TIMEOUT=soon"},
+		Args:    []string{"--nats", "127.0.0.1:0", "--data", t.TempDir()},
 	})
 	if got := stderr.String(); code != 1 || strings.Count(got, "\n") != 1 || stdout.String() != "" ||
-		!strings.HasPrefix(got, `sluice: order: SLUICE_ORDER_PENDING_TIMEOUT "soon" is not a duration such as 30m, from 1s to `) {
+		!strings.HasPrefix(got, `sluice: environment SLUICE_ORDER_PENDING_TIMEOUT: order.pending_timeout: "soon" is not a duration such as `) {
 		t.Errorf("exit code %d, %s%s", code, got, &stdout)
 	}
 }

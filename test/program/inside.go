@@ -56,12 +56,12 @@ func Start(t *testing.T, env map[string]string) *System {
 	go func() {
 		defer close(s.exited)
 		s.code = app.Main(ctx, app.Program{
-			Name: "sluice", Version: "0.1.0", Setup: setUp, Groups: streams.Groups(),
+			Name: "sluice", Version: "0.1.0", Setup: setUp, Groups: streams.Groups(), Routes: streams.Routes(),
 			Endpoints: slices.Concat(userapi.Routes, orderapi.Routes, notificationapi.Routes, deadletterapi.Routes, registryapi.Routes),
 			Services:  []app.Service{user.Service, order.Service, notification.Service, deadletter.Service, registry.Service, gateway.Service},
 			Stdout:    s.Stdout, Stderr: s.Stderr,
-			Getenv: func(key string) string { return all[key] },
-			Args:   append([]string{"--data", s.Data, "--log-format", "json"}, loopback...),
+			Environ: environ(all),
+			Args:    append([]string{"--data", s.Data, "--log-format", "json"}, loopback...),
 		})
 	}()
 	var once sync.Once
@@ -109,5 +109,18 @@ func (s *System) Ask(t testing.TB, subject string, body []byte) *nats.Msg {
 }
 
 func setUp(ctx context.Context, js jetstream.JetStream, log *slog.Logger, what app.Setup) error {
-	return streams.Reconcile(ctx, js, log, what.Replicas, what.Services...)
+	set, err := streams.Load(what.Services...)
+	if err != nil {
+		return err
+	}
+	return set.Replicated(what.Replicas).Routed(what.Subjects).Reconcile(ctx, js, log)
+}
+
+// environ returns variables as the operating system lists them.
+func environ(all map[string]string) []string {
+	list := []string{}
+	for name, value := range all {
+		list = append(list, name+"="+value)
+	}
+	return list
 }

@@ -132,8 +132,8 @@ func TestBadStarts(t *testing.T) {
 		"NATS_URL is no server":  {env: []string{"NATS_URL=nats://" + taken.Addr().String()}, want: "connect to NATS at nats://" + taken.Addr().String() + ": "},
 		"unknown service":        {args: []string{"ordre"}, want: `there is no service "ordre"; there are user, order, notification, deadletter, registry, gateway`},
 		"unknown flag":           {args: []string{"--no-such-flag"}, want: "flag provided but not defined: -no-such-flag"},
-		"malformed SMTP_URL":     {env: []string{"SMTP_URL=mail.example.com"}, want: "notification: SMTP_URL is not like "},
-		"malformed MAIL_FROM":    {env: []string{"MAIL_FROM=nobody"}, want: "notification: MAIL_FROM is not an e-mail address"},
+		"malformed SMTP_URL":     {env: []string{"SMTP_URL=mail.example.com"}, want: "environment SMTP_URL: notification.smtp_url: is not like "},
+		"malformed MAIL_FROM":    {env: []string{"MAIL_FROM=nobody"}, want: "environment MAIL_FROM: notification.mail_from: is not an e-mail address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

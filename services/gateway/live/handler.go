@@ -52,6 +52,8 @@ type Handler struct {
 	drain     func()              // closes it
 
 	mu         sync.Mutex
+	perCaller  int                   // streams that may be open, as Limit says
+	total      int                   // the same, for all
 	open       int                   // streams
 	callers    map[string]int        // streams of each
 	broadcasts map[string]*broadcast // of the histories that somebody listens to, by entity
@@ -69,6 +71,7 @@ func New(cfg Config) *Handler {
 		cfg: cfg, histories: make(map[string]*history, len(cfg.Histories)), draining: make(chan struct{}),
 		callers: make(map[string]int), broadcasts: make(map[string]*broadcast),
 	}
+	h.perCaller, h.total = cfg.PerCaller, cfg.Total
 	h.drain = sync.OnceFunc(func() { close(h.draining) })
 	for _, history := range cfg.Histories {
 		h.histories[history.Stream.Entity] = newHistory(history, cfg.JetStream, cfg.Log)
@@ -85,6 +88,14 @@ func (h *Handler) Open() int {
 
 // Drain ends all streams politely and lets no new ones begin.
 func (h *Handler) Drain() { h.drain() }
+
+// Limit changes how many streams may be open, PerCaller and Total of [Config], for those
+// that begin from now on.
+func (h *Handler) Limit(perCaller, total int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.perCaller, h.total = perCaller, total
+}
 
 // ServeHTTP streams events until the reader goes, its token is no good any more, it is
 // too slow, or the handler is drained.
@@ -161,9 +172,9 @@ func (h *Handler) admit(id auth.Identity) (release func(), err error) {
 	switch {
 	case h.drained():
 		return nil, endpoint.Unavailable("the gateway is going down").After(time.Second)
-	case h.callers[caller] >= h.cfg.PerCaller:
+	case h.callers[caller] >= h.perCaller:
 		return nil, endpoint.RateLimited("you have as many event streams open as one caller may", comeBack)
-	case h.open >= h.cfg.Total:
+	case h.open >= h.total:
 		return nil, endpoint.Unavailable("as many event streams are open as this gateway serves").After(comeBack)
 	}
 	h.callers[caller]++
