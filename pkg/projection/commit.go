@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -56,7 +57,7 @@ func newCommits(provider metric.MeterProvider, model, stream string) *commits {
 	for _, failure := range []string{"", failedConflict, failedCancelled, failedOther} {
 		with := of
 		if failure != "" {
-			with = append(with[:len(with):len(with)], attribute.String("error.type", failure))
+			with = append(slices.Clip(with), attribute.String("error.type", failure))
 		}
 		c.stored[failure] = []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(with...))}
 	}
@@ -96,7 +97,7 @@ func (c *commits) begin(ctx context.Context, of contents) *commit {
 	if of.events == 1 {
 		above = trace.ContextWithRemoteSpanContext(ctx, of.made[0])
 	}
-	_, one.span = telemetry.Start(above, c.name, c.span...)
+	_, one.span = telemetry.Start(above, c.name, c.span...) //nolint:spancheck // the commit ends it
 	one.span.SetAttributes(attribute.Int("messaging.batch.message_count", of.events))
 	for _, origin := range of.made {
 		one.span.AddLink(trace.Link{SpanContext: origin})

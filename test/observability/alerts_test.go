@@ -52,6 +52,7 @@ var mentioned = regexp.MustCompile(`\$labels\.([a-z_]+)`)
 
 // checkRules: every alert asks for what there is, and says what is wrong in a line.
 func checkRules(t *testing.T, k known) {
+	t.Helper()
 	var all rules
 	readYAML(t, folder+"rules.yaml", &all)
 	seen := make(map[string]bool)
@@ -120,6 +121,7 @@ var (
 
 // checkDashboard: every panel asks for what there is, in its unit.
 func checkDashboard(t *testing.T, k known) {
+	t.Helper()
 	content, err := os.ReadFile(folder + "dashboard.json")
 	if err != nil {
 		t.Fatal(err)

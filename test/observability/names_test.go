@@ -47,6 +47,7 @@ func descriptions(t *testing.T) map[string]string {
 // checkNames: every metric of the program is documented with its unit, and every one that
 // is documented is there, for OTLP and for Prometheus.
 func checkNames(t *testing.T, s story) {
+	t.Helper()
 	units, scraped := telemetrytest.Documented(t, "../../pkg/telemetry/doc.go"), families(t, s.scrape)
 	if len(units) < 50 {
 		t.Fatalf("the documentation has only %v", units)
@@ -87,6 +88,7 @@ var anID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-|[0-9a-f]{32}|@`)
 // checkAttributes: no attribute of a metric holds an id, nor does the name of a span, and
 // nothing at all holds anything personal.
 func checkAttributes(t *testing.T, s story) {
+	t.Helper()
 	for name, f := range families(t, s.scrape) {
 		if name == "target_info" {
 			continue // which tells of the process, and its instance

@@ -9,6 +9,7 @@ import (
 
 // checkTrace follows one request from HTTP to the dead letter of the last reaction.
 func checkTrace(t *testing.T, s story) {
+	t.Helper()
 	one := func(name, kind string, attributes ...string) telemetrytest.Span {
 		t.Helper()
 		found := slices.DeleteFunc(of(s.received, s.trace, name), func(span telemetrytest.Span) bool { return span.Kind != "SPAN_KIND_"+kind })
