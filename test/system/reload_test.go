@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"sluice/pkg/natstest"
+	"sluice/test/ledger"
 	"sluice/test/program"
 )
 
@@ -90,11 +91,11 @@ conditions: [{ data: "username", not_equals: "ghost" }, { attribute: "source", e
 `)
 	p := binary.Start(t, nil, "--config", file, "--data", data)
 	api := p.Client(t)
-	ghost := read[user](t, api.Do(t, http.MethodPost, "/v1/users", registration("ghost")).Want(t, http.StatusCreated))
-	ada := read[user](t, api.Do(t, http.MethodPost, "/v1/users", registration("ada")).Want(t, http.StatusCreated))
+	ghost := read[user](t, api.Do(t, http.MethodPost, "/v1/users", ledger.Registration("ghost")).Want(t, http.StatusCreated))
+	ada := read[user](t, api.Do(t, http.MethodPost, "/v1/users", ledger.Registration("ada")).Want(t, http.StatusCreated))
 	var ids []string
 	for _, product := range []string{"lamp", "cookbook"} {
-		ids = append(ids, read[order](t, api.Do(t, http.MethodPost, "/v1/orders", purchase(ada.ID, product)).Want(t, http.StatusCreated)).ID)
+		ids = append(ids, read[order](t, api.Do(t, http.MethodPost, "/v1/orders", ledger.Purchase(ada.ID, product)).Want(t, http.StatusCreated)).ID)
 	}
 	js := natstest.JetStream(t, natstest.Dial(t, p.Said(t, "NATS")))
 	settled := func(stream, consumer string) {
@@ -149,7 +150,7 @@ conditions: [{ data: "username", not_equals: "ghost" }, { attribute: "source", e
 		t.Errorf("the consumer filters on %v", filters)
 	}
 	api = p.Client(t)
-	api.Do(t, http.MethodPost, "/v1/users", registration("grace")).Want(t, http.StatusCreated)
+	api.Do(t, http.MethodPost, "/v1/users", ledger.Registration("grace")).Want(t, http.StatusCreated)
 	api.Do(t, http.MethodDelete, "/v1/users/"+ghost.ID, nil).Want(t, http.StatusOK)
 	settled("USERS", "notification-users")
 	if got := mails(); strings.Contains(got, "Hello grace") {
