@@ -260,7 +260,7 @@ func TestAnOldStatusIsNoTrouble(t *testing.T) {
 	t.Parallel()
 	r := newReplica(t, newServer(t).Connect(t), shortTerm)
 	r.stop()
-	w := serviceWatcher{checks: r.handlers.checks}
+	w := serviceWatcher{checks: r.checks}
 	i := instance{ID: "a", Status: registryapi.StatusUnhealthy, Check: registryapi.Check{}.Normal(), Registered: at(1)}
 	s := service{Name: "pay", Instances: []instance{i}}
 	for _, c := range []struct {
@@ -271,7 +271,7 @@ func TestAnOldStatusIsNoTrouble(t *testing.T) {
 		{"checked a moment ago", time.Now(), over},
 		{"checked long ago", time.Now().Add(-time.Hour), unknown},
 	} {
-		if err := r.handlers.checks.put(t.Context(), "pay", "a", checked{Registered: at(1), At: c.last}); err != nil {
+		if err := r.checks.put(t.Context(), "pay", "a", checked{Registered: at(1), At: c.last}); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := w.examine(t.Context(), s); err != nil || got.level != c.want {
@@ -285,7 +285,7 @@ func TestServicesThatMustRun(t *testing.T) {
 	t.Parallel()
 	srv := newServer(t)
 	r := newReplica(t, srv.Connect(t), shortTerm)
-	w := serviceWatcher{view: r.view, checks: r.handlers.checks, expected: []string{"mail", "pay"}}
+	w := serviceWatcher{view: r.view, checks: r.checks, expected: []string{"mail", "pay"}}
 	levels := func() [2]level {
 		t.Helper()
 		found := make(map[topic]finding)

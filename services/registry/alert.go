@@ -22,7 +22,7 @@ func applyAlert(a registryapi.Alert, e event.Event, data event.Data) registryapi
 // decide returns what a verdict changes: nothing when the history has it already, so
 // that of several which say the same one does.
 func (v alertVerdict) decide(a registryapi.Alert, now time.Time) []event.Data {
-	about := registryapi.AboutAlert{AlertID: v.topic.id(), Kind: v.kind, Subject: v.subject, Reason: v.reason, Timestamp: now}
+	about := registryapi.AboutAlert{AlertID: v.id(), Kind: v.kind, Subject: v.subject, Reason: v.reason, Timestamp: now}
 	raised := !a.RaisedAt.IsZero()
 	switch {
 	case v.over && !raised:

@@ -87,7 +87,7 @@ func (w consumerWatcher) look(ctx context.Context, found map[topic]finding) erro
 }
 
 func (w consumerWatcher) lag(name string, info *jetstream.ConsumerInfo, now time.Time) lag {
-	left := info.NumPending + uint64(max(info.NumAckPending, 0)) //nolint:gosec // G115: it is not negative
+	left := info.NumPending + uint64(max(info.NumAckPending, 0))
 	if left == 0 {
 		delete(w.stuck, name)
 		return lag{}
