@@ -32,7 +32,7 @@ func (r *Runner) waitParked(ctx context.Context, parked *ParkedError) error {
 		}
 		if parked.Sequence == 0 {
 			now, began, err := r.verified(ctx)
-			return err == nil && !(errors.Is(parked, errEnd) && now.Created.Equal(began)), nil
+			return err == nil && (!errors.Is(parked, errEnd) || !now.Created.Equal(began)), nil
 		}
 		if again, ok := r.model.(retrier); ok && at.Sequence < parked.Sequence {
 			return again.foldable(ctx, parked.Sequence)

@@ -36,9 +36,16 @@ func TestEveryStreamIsDecidedOn(t *testing.T) {
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	for _, pair := range [][2]string{
-		{"KV_reactions", "DEADLETTERS"}, {"DEADLETTERS", "ORDERS_INTAKE"}, {"DEADLETTERS", "USERS_INTAKE"},
-		{"ORDERS_INTAKE", "ORDERS"}, {"USERS_INTAKE", "USERS"}, {"TIMERS", "ORDERS"}, {"ORDERS", "NOTIFICATIONS"},
-		{"USERS", "NOTIFICATIONS"}, {"USERS", "KV_passwords"}, {"KV_signing-keys", "KV_keys"},
+		{"KV_reactions", "DEADLETTERS"},
+		{"DEADLETTERS", "ORDERS_INTAKE"},
+		{"DEADLETTERS", "USERS_INTAKE"},
+		{"ORDERS_INTAKE", "ORDERS"},
+		{"USERS_INTAKE", "USERS"},
+		{"TIMERS", "ORDERS"},
+		{"ORDERS", "NOTIFICATIONS"},
+		{"USERS", "NOTIFICATIONS"},
+		{"USERS", "KV_passwords"},
+		{"KV_signing-keys", "KV_keys"},
 	} {
 		if slices.Index(kept, pair[0]) >= slices.Index(kept, pair[1]) {
 			t.Errorf("%s is not taken before %s", pair[0], pair[1])

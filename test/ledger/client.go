@@ -91,6 +91,7 @@ func (c *Client) Work(ctx context.Context, t testing.TB, pace time.Duration, sto
 }
 
 func (c *Client) step(ctx context.Context, t testing.TB) error {
+	t.Helper()
 	c.count++
 	p := c.Random.IntN(100)
 	select {
@@ -116,6 +117,7 @@ func (c *Client) tag() string { return fmt.Sprintf("%s-%d", c.Name, c.count) }
 
 // register makes a user, now and then with a name that others want too.
 func (c *Client) register(ctx context.Context, t testing.TB) error {
+	t.Helper()
 	body := Registration(c.tag())
 	if c.Random.IntN(3) == 0 {
 		body["username"] = c.Market.Names[c.Random.IntN(len(c.Market.Names))]
@@ -129,6 +131,7 @@ func (c *Client) register(ctx context.Context, t testing.TB) error {
 }
 
 func (c *Client) place(ctx context.Context, t testing.TB) error {
+	t.Helper()
 	cmd := Command{Kind: "order.created", Tag: c.tag()}
 	a, err := c.command(ctx, t, "/v1/orders", Purchase(c.users[c.Random.IntN(len(c.users))], c.tag()), &cmd)
 	if err == nil && cmd.Outcome == Done {
@@ -140,6 +143,7 @@ func (c *Client) place(ctx context.Context, t testing.TB) error {
 
 // move takes an order a step on: one of its own, mostly as is possible, or any.
 func (c *Client) move(ctx context.Context, t testing.TB) error {
+	t.Helper()
 	own := len(c.orders) - 1 - c.Random.IntN(min(len(c.orders), 8))
 	id, steps := c.orders[own].ID, next[c.orders[own].Status]
 	if c.Random.IntN(4) == 0 {
@@ -169,6 +173,7 @@ var kinds = map[string]string{
 
 // command makes a request with a key, until its outcome is known, or once without.
 func (c *Client) command(ctx context.Context, t testing.TB, path string, body map[string]any, cmd *Command) (program.Answer, error) {
+	t.Helper()
 	var (
 		key    string
 		header []string
@@ -199,6 +204,7 @@ func (c *Client) command(ctx context.Context, t testing.TB, path string, body ma
 // again repeats a request that was answered, maybe by another process: the answer is
 // the same.
 func (c *Client) again(ctx context.Context, t testing.TB) error {
+	t.Helper()
 	r := c.repeats[c.Random.IntN(len(c.repeats))]
 	a, err := c.Ask(ctx, http.MethodPost, r.path, r.body, true, endpoint.HeaderIdempotencyKey, r.key)
 	if err != nil {
@@ -214,6 +220,7 @@ func (c *Client) again(ctx context.Context, t testing.TB) error {
 // look reads an order that was acknowledged, maybe by another process: it is as it
 // was then or later.
 func (c *Client) look(ctx context.Context, t testing.TB) error {
+	t.Helper()
 	known := c.orders[c.Random.IntN(len(c.orders))]
 	a, err := c.Ask(ctx, http.MethodGet, "/v1/orders/"+known.ID, nil, true, endpoint.HeaderPosition, known.position)
 	if err != nil {

@@ -65,7 +65,7 @@ var rare = []struct{ what, why string }{
 	{`DIRECT\.GET\.KV_order-users\.>`, "the user service is away before the replica of users is rebuilt"},
 	{`MSG\.GET\.KV_keys`, "a token comes before the watcher has heard of its key"},
 	{`CONSUMER\.DELETE\.KV_keys`, "a watcher that is stopped in time deletes its consumer"},
-	{`\$KV\.order-snapshots\.`, "orders have short histories"},
+	{`order-snapshots`, "orders have short histories"},
 	{`svc\.\*\.requests\.cancel`, "the registry stops while it asks a service for its read models"},
 	{`svc\.user\.requests\.cancel`, "who asked for an order goes away while the user service is asked"},
 }

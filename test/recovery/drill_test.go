@@ -82,8 +82,11 @@ func TestDrill(t *testing.T) {
 	w.Do(t, http.MethodGet, "/v1/orders/"+lost.order, nil, endpoint.HeaderPosition, w.at(t, "ORDERS")).Want(t, http.StatusServiceUnavailable)
 
 	for _, m := range [][2]string{
-		{"order", "orders"}, {"order", "order-users"}, {"order", "order_search_v1"},
-		{"notification", "notifications"}, {"notification", "notification-users"},
+		{"order", "orders"},
+		{"order", "order-users"},
+		{"order", "order_search_v1"},
+		{"notification", "notifications"},
+		{"notification", "notification-users"},
 	} {
 		w.rebuild(t, m[0], m[1])
 	}
@@ -105,8 +108,12 @@ func TestDrill(t *testing.T) {
 func (w *world) idle(t *testing.T) {
 	t.Helper()
 	for _, g := range [][2]string{
-		{"ORDERS", "order-guard"}, {"ORDERS", "order-timers"}, {"ORDERS", "notification-orders"},
-		{"USERS", "notification-users"}, {"USERS", "user-guard"}, {"NOTIFICATIONS", "notification-guard"},
+		{"ORDERS", "order-guard"},
+		{"ORDERS", "order-timers"},
+		{"ORDERS", "notification-orders"},
+		{"USERS", "notification-users"},
+		{"USERS", "user-guard"},
+		{"NOTIFICATIONS", "notification-guard"},
 	} {
 		w.settled(t, g[0], g[1])
 	}

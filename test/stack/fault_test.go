@@ -67,15 +67,24 @@ func (w *world) goesOn(t *testing.T, d time.Duration) {
 
 var faults = []fault{
 	{"nothing", func(t *testing.T, w *world) time.Time {
+		t.Helper()
 		w.goesOn(t, *loadTime)
 		return time.Now()
 	}},
 	{"kill the stream leader", func(t *testing.T, w *world) time.Time {
+		t.Helper()
 		return w.kill(t, w.Leader(t, "ORDERS"))
 	}},
-	{"kill another node", func(t *testing.T, w *world) time.Time { return w.kill(t, w.other()) }},
-	{"kill the last node", func(t *testing.T, w *world) time.Time { return w.kill(t, w.other()) }},
+	{"kill another node", func(t *testing.T, w *world) time.Time {
+		t.Helper()
+		return w.kill(t, w.other())
+	}},
+	{"kill the last node", func(t *testing.T, w *world) time.Time {
+		t.Helper()
+		return w.kill(t, w.other())
+	}},
 	{"pause a node for 30 s", func(t *testing.T, w *world) time.Time {
+		t.Helper()
 		node := w.Leader(t, "ORDERS")
 		node.Pause(t)
 		w.goesOn(t, 30*time.Second)
@@ -83,6 +92,7 @@ var faults = []fault{
 		return time.Now()
 	}},
 	{"cut a node from the others", func(t *testing.T, w *world) time.Time {
+		t.Helper()
 		node := w.Leader(t, "ORDERS")
 		node.Cut(t)
 		w.goesOn(t, 10*time.Second+*loadTime)
@@ -90,6 +100,7 @@ var faults = []fault{
 		return time.Now()
 	}},
 	{"restart the nodes in turn", func(t *testing.T, w *world) time.Time {
+		t.Helper()
 		for _, node := range w.Nodes {
 			node.Stop(t)
 			node.Start(t)
@@ -98,6 +109,7 @@ var faults = []fault{
 		return time.Now()
 	}},
 	{"replace the services in turn", func(t *testing.T, w *world) time.Time {
+		t.Helper()
 		for _, service := range []string{"order", "notification", "user", "gateway"} {
 			w.Replace(t, service)
 		}

@@ -58,7 +58,7 @@ func removeDead(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, project := range strings.Fields(found) {
+		for project := range strings.FieldsSeq(found) {
 			if strings.HasPrefix(project, prefix) && !lives(project) {
 				dead[project] = true
 			}

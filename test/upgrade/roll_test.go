@@ -5,6 +5,7 @@ package upgrade_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -156,9 +157,7 @@ func TestRoll(t *testing.T) {
 
 	want := make(map[string]string)
 	for _, c := range everyone {
-		for id, status := range c.orders {
-			want[id] = status
-		}
+		maps.Copy(want, c.orders)
 	}
 	created := counted(t, js, "ORDERS", "order.created.*")
 	if len(created) != len(want) {

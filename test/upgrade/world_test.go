@@ -57,8 +57,12 @@ func ask(t *testing.T, nc *nats.Conn, token, subject, body string) {
 func idle(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	for _, g := range [][2]string{
-		{"ORDERS", "order-guard"}, {"ORDERS", "order-timers"}, {"ORDERS", "notification-orders"},
-		{"USERS", "notification-users"}, {"USERS", "user-guard"}, {"NOTIFICATIONS", "notification-guard"},
+		{"ORDERS", "order-guard"},
+		{"ORDERS", "order-timers"},
+		{"ORDERS", "notification-orders"},
+		{"USERS", "notification-users"},
+		{"USERS", "user-guard"},
+		{"NOTIFICATIONS", "notification-guard"},
 	} {
 		program.Until(t, g[1]+" is idle", func() bool {
 			c, err := js.Consumer(t.Context(), g[0], g[1])
