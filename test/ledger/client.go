@@ -72,6 +72,7 @@ type repeat struct {
 
 // Work makes requests, one each tick or faster in a hurry, until stop is closed.
 func (c *Client) Work(ctx context.Context, t testing.TB, pace time.Duration, stop <-chan struct{}) {
+	t.Helper()
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	for {
