@@ -21,7 +21,7 @@ type groupSettings struct {
 func newGroupSettings(declared []bus.Group) groupSettings {
 	s := groupSettings{Groups: make(map[string]bus.Group, len(declared)), declared: declared}
 	for _, g := range declared {
-		s.Groups[g.Name] = g
+		s.Groups[g.Name] = g.WithDefaults()
 	}
 	return s
 }

@@ -36,11 +36,11 @@ func TestGroupsAreConfigured(t *testing.T) {
 	}
 	run := launch(t, p, map[string]string{"SLUICE_CONFIG": file}, "--data", t.TempDir())
 	run.ready(t)
-	want := bus.Group{Stream: "S", Name: "a-b", Redrive: true, MaxAttempts: 7, MinBackoff: 250 * time.Millisecond, Order: bus.Park}
+	want := bus.Group{Stream: "S", Name: "a-b", Redrive: true, MaxAttempts: 7, MinBackoff: 250 * time.Millisecond, Order: bus.Park}.WithDefaults()
 	if g := <-got; g != want {
 		t.Errorf("the group is %+v, want %+v", g, want)
 	}
-	if g := <-got; g != groups()[1] {
+	if g := <-got; g != groups()[1].WithDefaults() {
 		t.Errorf("a group that nobody configured is %+v", g)
 	}
 	run.stop()

@@ -71,7 +71,7 @@ type Consumer struct {
 func Consume(js jetstream.JetStream, g Group, cfg Config, list ...Handler) *Consumer {
 	all, err := newHandlers(js, g.Name, list)
 	err = errors.Join(err, g.Validate())
-	g = g.withDefaults()
+	g = g.WithDefaults()
 	if g.Stream == TimerStream && cfg.Read == nil {
 		cfg.Read = readDue
 	}

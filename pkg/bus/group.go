@@ -31,20 +31,20 @@ type Group struct {
 	// since they tell only that the message was in its hands; attempts after that are
 	// recorded before they begin, so that a message that ends the process each time
 	// becomes a dead letter too. Default 8.
-	MaxAttempts int `doc:"How often a message is tried before it becomes a dead letter; 0 is 8." reload:"true"`
+	MaxAttempts int `doc:"How often a message is tried before it becomes a dead letter." reload:"true"`
 	// MinBackoff is the wait after the first failed attempt; it doubles with each
 	// further one, and a random quarter of it is taken off. Default 100 ms.
-	MinBackoff time.Duration `doc:"The wait after the first failed attempt, which doubles with each further one; 0 is 100ms." reload:"true"`
+	MinBackoff time.Duration `doc:"The wait after the first failed attempt, which doubles with each further one." reload:"true"`
 	// MaxBackoff bounds the wait. Default 30 s.
-	MaxBackoff time.Duration `doc:"The longest wait between attempts; 0 is 30s." reload:"true"`
+	MaxBackoff time.Duration `doc:"The longest wait between attempts." reload:"true"`
 	// Concurrency is how many handlers run at once in one process. Default 16.
-	Concurrency int `doc:"How many handlers run at once in one process; 0 is 16." reload:"true"`
+	Concurrency int `doc:"How many handlers run at once in one process." reload:"true"`
 	// Rate is how many attempts may begin in a second, in one process. Default: as many
 	// as can.
 	Rate float64 `doc:"How many attempts may begin in a second in one process; 0 is as many as can." reload:"true"`
 	// Burst is how many attempts may begin at once after a pause, where Rate is set.
 	// Default 1.
-	Burst int `doc:"How many attempts may begin at once after a pause, where rate is set; 0 is 1." reload:"true"`
+	Burst int `doc:"How many attempts may begin at once after a pause, where rate is set." reload:"true"`
 	// Timeout ends the context of an attempt that takes longer; what the handler
 	// returns then decides as always. Default: an attempt may take as long as it needs.
 	Timeout time.Duration `doc:"Ends the context of an attempt that takes longer; 0 is no limit." reload:"true"`
@@ -120,13 +120,14 @@ func (g Group) Validate() error {
 			errs = append(errs, fmt.Errorf("%s is negative", s.name))
 		}
 	}
-	if d := g.withDefaults(); d.MinBackoff > d.MaxBackoff {
+	if d := g.WithDefaults(); d.MinBackoff > d.MaxBackoff {
 		errs = append(errs, fmt.Errorf("min_backoff %s is longer than max_backoff %s", d.MinBackoff, d.MaxBackoff))
 	}
 	return errors.Join(errs...)
 }
 
-func (g Group) withDefaults() Group {
+// WithDefaults returns the group as it runs: with the default of each setting that is not set.
+func (g Group) WithDefaults() Group {
 	if g.MaxAttempts <= 0 {
 		g.MaxAttempts = 8
 	}

@@ -19,7 +19,7 @@ func (c *Consumer) Tune(g Group) error {
 	if err := next.Validate(); err != nil {
 		return fmt.Errorf("group %s: %w", c.group.Name, err)
 	}
-	next = next.withDefaults()
+	next = next.WithDefaults()
 	c.mu.Lock()
 	before := c.tuned.Swap(&next)
 	if c.started && !c.stopped && (before.Rate != next.Rate || before.Burst != next.Burst) {

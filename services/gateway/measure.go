@@ -160,16 +160,14 @@ func (g *Gateway) measureStreams() (stop func() error, err error) {
 // asServer marks the spans of requests.
 var asServer = trace.WithSpanKind(trace.SpanKindServer)
 
-// describe names the span of an answered request. A path that is no route may be anything,
-// and is in no span.
-func describe(span trace.Span, req *http.Request, k httpKind) {
+// describe names the span of an answered request. It has the route and, against the
+// conventions of OpenTelemetry, not url.path: what clients put into a path may be anything,
+// and a secret by mistake.
+func describe(span trace.Span, k httpKind) {
 	if !span.IsRecording() {
 		return
 	}
 	span.SetAttributes(k.attributes()...)
-	if k.route != "" {
-		span.SetAttributes(attribute.String("url.path", req.URL.Path))
-	}
 	if k.failure != "" {
 		span.SetStatus(codes.Error, k.failure)
 	}

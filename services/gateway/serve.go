@@ -39,7 +39,7 @@ func (g *Gateway) ServeHTTP(out http.ResponseWriter, req *http.Request) {
 		w.status = http.StatusOK // as the server has it for an answer of trailers alone
 	}
 	kind := w.kind(req, aborted)
-	describe(span, req, kind)
+	describe(span, kind)
 	g.meters.answered(ctx, kind, time.Since(start))
 	level := slog.LevelInfo
 	if req.Pattern == "GET /healthz" || req.Pattern == "GET /readyz" {

@@ -15,10 +15,11 @@ import (
 )
 
 // rare are metrics of what the program does not do here: a read model is rebuilt after an
-// upgrade, a snapshot is taken of a long history, and a load is repaired when somebody has
-// written into one. Tests of their packages do.
+// upgrade, a snapshot is taken of a long history, a load is repaired when somebody has
+// written into one, and events are filtered when there is a route. Tests of their packages do.
 var rare = []string{
 	"sluice.projection.rebuild.lag", "sluice.projection.rebuild.time_left", "sluice.aggregate.snapshots", "sluice.store.repairs",
+	"sluice.handler.filtered",
 }
 
 // families returns what a scrape says, by the names that Prometheus has.
