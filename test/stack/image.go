@@ -37,12 +37,37 @@ func buildImages(ctx context.Context, root, sluice string) (err error) {
 }
 
 // serverDockerfile is what the image of nats-server on Alpine has, as far as it is used:
-// the server, and a wget and an ip from BusyBox.
+// the server, and a wget and an ip from BusyBox. Its label tells it from the real one.
 const serverDockerfile = `FROM scratch
+LABEL ` + standInLabel + `
 COPY . /
 ENV PATH=/usr/local/bin:/bin
 ENTRYPOINT ["nats-server"]
 `
+
+const standInLabel = "sluice.stand-in=true"
+
+// removeStandIns removes the images that only bear the names of real ones, so that nobody
+// runs them by mistake later, unless another run needs them now.
+func removeStandIns(ctx context.Context) error {
+	found, err := docker(ctx, "image", "ls", "--quiet", "--filter", "label="+standInLabel)
+	if err != nil {
+		return err
+	}
+	for id := range strings.FieldsSeq(found) {
+		users, err := docker(ctx, "ps", "--all", "--quiet", "--filter", "ancestor="+id)
+		if err != nil {
+			return err
+		}
+		if users != "" {
+			continue
+		}
+		if _, err := docker(ctx, "image", "rm", id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // standIn makes the image of the server unless it is there or can be pulled.
 func standIn(ctx context.Context, root, folder, name string) error {

@@ -13,6 +13,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -67,7 +68,7 @@ func Start(t testing.TB, c Config) *Stack {
 		if err := s.logAll(ctx, t, c.Logs); err != nil {
 			t.Error(err)
 		}
-		if err := remove(ctx, s.project); err != nil {
+		if err := errors.Join(remove(ctx, s.project), removeStandIns(ctx)); err != nil {
 			t.Errorf("what the stack leaves behind: %v", err)
 		}
 	})
