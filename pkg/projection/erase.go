@@ -29,12 +29,19 @@ func (w *keyValueWriter) replaced(ctx context.Context, keys []string, before []p
 	return sequences, nil
 }
 
-// eraseReplaced overwrites what the last batch replaced. The checkpoint that came
-// with the batch names it, and no batch follows before it is done, so a crash loses
-// none of it: the bucket keeps two messages a key.
-func (w *keyValueWriter) eraseReplaced(ctx context.Context) error {
-	for _, sequence := range w.at.Replaced {
-		if err := eventstore.Overwrite(ctx, w.bucket.js, w.bucket.name, sequence); err != nil {
+// eraser is a model whose steps replace values that are to be erased after them.
+type eraser interface {
+	// erase overwrites what the step that led to at has replaced. It may be repeated.
+	erase(ctx context.Context, at checkpoint) error
+}
+
+// erase overwrites what the last batch replaced. The checkpoint that came with the batch
+// names it, and no batch follows before it is done, so a crash loses none of it: the
+// bucket keeps two messages a key. Who opens the model next does it again, and who
+// stands by while the checkpoint stays where it is.
+func (m *keyValue) erase(ctx context.Context, at checkpoint) error {
+	for _, sequence := range at.Replaced {
+		if err := eventstore.Overwrite(ctx, m.bucket.js, m.bucket.name, sequence); err != nil {
 			return err
 		}
 	}

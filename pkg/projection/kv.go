@@ -126,7 +126,7 @@ func (m *keyValue) open(ctx context.Context, at checkpoint, from source) (writer
 			return nil, err
 		}
 	}
-	if err := w.eraseReplaced(ctx); err != nil {
+	if err := w.erase(ctx, w.at); err != nil {
 		return nil, err
 	}
 	return w, w.finish(ctx)

@@ -9,12 +9,21 @@ import (
 )
 
 // standBy watches another writer's checkpoint and returns nil when it is time to
-// take over: it stood still for an interval although the stream has more.
+// take over: it stood still for an interval although the stream has more. A writer that
+// stands still may have died before it erased what it replaced, which needs no event to
+// follow: that is done here, once for each checkpoint.
 func (r *Runner) standBy(ctx context.Context) error {
 	r.following()
+	var erased uint64
 	return r.watch(ctx, func(ctx context.Context, at checkpoint, moved bool) (bool, error) {
 		if moved || r.cfg.ReadOnly {
 			return false, nil
+		}
+		if m, ok := r.model.(eraser); ok && erased != at.revision {
+			if err := m.erase(ctx, at); err != nil {
+				return false, err
+			}
+			erased = at.revision
 		}
 		lag, err := r.history.count(ctx, at.Sequence)
 		return lag > 0, err

@@ -333,7 +333,7 @@ func (w *keyValueWriter) publish(ctx context.Context, keys []string, writes map[
 	next.revision, w.last = sequence, sequence
 	w.at = next
 	w.moved()
-	return sequence, w.eraseReplaced(ctx)
+	return sequence, w.erase(ctx, w.at)
 }
 
 func (w *keyValueWriter) message(key string, change write, before prior) *nats.Msg {

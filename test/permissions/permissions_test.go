@@ -32,7 +32,7 @@ func TestServicesNeedWhatTheyMay(t *testing.T) {
 	w.Eventually(t, http.StatusOK, http.MethodGet, "/readyz", nil)
 	buyer := w.all(t)
 	running["user"].Stop(t) // now the order service asks its own replica
-	w.order(t, buyer)
+	w.mailed(t, w.order(t, buyer))
 	watched := program.Client{URL: running["registry"].Said(t, "Ops")}
 	program.Until(t, "the registry measures the streams and consumers of others", func() bool {
 		a := watched.Do(t, http.MethodGet, "/metrics", nil).Want(t, http.StatusOK)

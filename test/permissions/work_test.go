@@ -54,14 +54,15 @@ func (w work) all(t *testing.T) string {
 	w.deadLetters(t)
 	w.registered(t)
 	w.rebuilt(t)
-	program.Until(t, "mail", func() bool {
-		return strings.Contains(w.Do(t, http.MethodGet, "/v1/notifications", nil).Body, order.ID)
-	})
-	for _, path := range []string{"/v1/users/" + user.ID, "/v1/orders/" + order.ID, "/v1/services", "/v1/notifications"} {
-		w.Do(t, http.MethodGet, path, nil).Want(t, http.StatusOK)
-	}
+	w.mailed(t, order)
+	w.readRebuilt(t, user, order)
 	w.Do(t, http.MethodDelete, "/v1/users/"+user.ID, nil).Want(t, http.StatusOK)
 	w.forgotten(t, "notification-users-g1", user.ID)
+	for service, model := range map[string]string{"user": "users", "notification": "notification-users"} {
+		program.Until(t, "the user is erased from what was rebuilt of "+model, func() bool {
+			return w.trace.has(service, "$JS.API.STREAM.MSG.DELETE.KV_"+model+"-g1")
+		})
+	}
 	w.lost(t)
 	return buyer
 }
@@ -95,6 +96,32 @@ func (w work) order(t *testing.T, user string) identified {
 		Into(t, http.StatusCreated, &order)
 	w.Do(t, http.MethodPost, "/v1/orders/"+order.ID+"/confirm", nil).Want(t, http.StatusOK)
 	return order
+}
+
+// mailed waits until the user knows of the order.
+func (w work) mailed(t *testing.T, order identified) {
+	t.Helper()
+	program.Until(t, "mail about an order", func() bool {
+		return strings.Contains(w.Do(t, http.MethodGet, "/v1/notifications", nil).Body, order.ID)
+	})
+}
+
+// readRebuilt reads every read model until what comes is what was rebuilt: a process
+// changes over to it a little later than the bucket says.
+func (w work) readRebuilt(t *testing.T, user, order identified) {
+	t.Helper()
+	for _, read := range []struct{ service, model, path string }{
+		{"user", "users", "/v1/users/" + user.ID},
+		{"order", "orders", "/v1/orders/" + order.ID},
+		{"notification", "notifications", "/v1/notifications"},
+		{"registry", "services", "/v1/services"},
+		{"registry", "alerts", "/v1/alerts"},
+	} {
+		program.Until(t, "the rebuilt model "+read.model+" is read", func() bool {
+			w.Do(t, http.MethodGet, read.path, nil).Want(t, http.StatusOK)
+			return w.trace.has(read.service, "$JS.API.DIRECT.GET.KV_"+read.model+"-g1.")
+		})
+	}
 }
 
 // follow reads the first live event of a history from its beginning.
