@@ -21,6 +21,7 @@ import (
 	"sluice/pkg/natstest"
 	"sluice/pkg/projection"
 	"sluice/services/registry/registryapi"
+	"sluice/streams"
 )
 
 // told returns what the history of one alert has, such as "raised, resolved".
@@ -403,7 +404,14 @@ func TestAnOutageIsNoAlert(t *testing.T) {
 func TestAlertsAreListedByPage(t *testing.T) {
 	t.Parallel()
 	srv := newServer(t)
-	r := newReplica(t, srv.Connect(t), shortTerm)
+	kv, err := srv.JetStream(t).KeyValue(t.Context(), streams.BucketServiceChecks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Create(t.Context(), leaseKey, []byte("another")); err != nil {
+		t.Fatal(err)
+	}
+	r := newReplica(t, srv.Connect(t), time.Hour) // which looks at nothing, and so resolves nothing
 	for n := range 5 {
 		v := alertVerdict{topic: topic{registryapi.AlertDeadLetters, fmt.Sprint(n)}, over: true, reason: "so it is", since: at(0)}
 		if err := r.checker.alarm.record(t.Context(), v); err != nil {
