@@ -37,7 +37,7 @@ func (one *service) onReload(f func(*configuration)) {
 // reload reads the configuration again and applies what may change while the program
 // runs: all of it, or nothing when something is wrong with it.
 func (s *supervisor) reload(ctx context.Context) {
-	next, err := s.program.load(s.options.from)
+	next, err := s.program.reload(s.options.from)
 	if err == nil {
 		err = s.checkPolicies(&next)
 	}
@@ -64,6 +64,16 @@ func (s *supervisor) reload(ctx context.Context) {
 		s.log.WarnContext(ctx, "setting needs a restart", "setting", c.Path, "from", c.Before, "to", c.After, "origin", c.Origin.String())
 	}
 	s.log.InfoContext(ctx, "configuration reloaded", "changed", len(changes))
+}
+
+// reload is load for a program that runs: there may be a file now where none was.
+func (p Program) reload(from config.Sources) (_ configuration, err error) {
+	if from.Path == "" {
+		if from.Path, err = config.Find("", p.getenv); err != nil {
+			return configuration{}, err
+		}
+	}
+	return p.load(from)
 }
 
 // refuse logs everything that is wrong.

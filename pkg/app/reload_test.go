@@ -167,3 +167,27 @@ func setUpGroup(ctx context.Context, js jetstream.JetStream) error {
 	_, err := js.Publish(ctx, "s.x", nil)
 	return err
 }
+
+// TestReloadFindsAFile: a program that began without a file in its folder takes one that
+// came later.
+func TestReloadFindsAFile(t *testing.T) { //nolint:paralleltest // the folder is the process's
+	t.Chdir(t.TempDir())
+	reload := make(chan os.Signal)
+	program, got := furnished()
+	program.Reload = reload
+	p := launch(t, program, nil, "--data", t.TempDir())
+	p.ready(t)
+	<-got
+	reload <- syscall.SIGHUP
+	p.logged(t, "configuration reloaded", "changed=0")
+	if s := <-got; s.Boards == 7 {
+		t.Fatalf("without a file the service was told of %+v", s)
+	}
+	write(t, "sluice.tsk", "[shelf]\nboards: 7\n")
+	reload <- syscall.SIGHUP
+	p.logged(t, "setting changed", "setting=shelf.boards", "to=7", "sluice.tsk:2:9")
+	if s := <-got; s.Boards != 7 {
+		t.Errorf("the service was told of %+v", s)
+	}
+	p.stop()
+}
