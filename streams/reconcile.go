@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats.go"
@@ -81,23 +82,48 @@ const raceAttempts = 5
 // metadata, a pause) stays. Nothing is ever deleted.
 //
 // Several processes may do this at once. With credentials that may not create, an
-// intact server is enough; otherwise the error wraps [ErrNotPermitted].
+// intact server is enough; otherwise the error wraps [ErrNotPermitted]. A cluster that
+// says that it cannot now, as without a leader or while a stream gets its replicas, is
+// asked again until ctx ends.
 func (s Set) Reconcile(ctx context.Context, js jetstream.JetStream, log *slog.Logger) error {
-	var err error
-	for range raceAttempts {
-		var p plan
-		if p, err = s.plan(ctx, js); err != nil {
-			return err
-		}
-		if len(p.refusals) > 0 {
-			return &RefusedError{Refusals: p.refusals}
-		}
-		err = p.apply(ctx, js, log)
-		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) && !errors.Is(err, jetstream.ErrConsumerExists) {
+	for raced := 0; ; {
+		err := s.reconcile(ctx, js, log)
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse), errors.Is(err, jetstream.ErrConsumerExists):
+			if raced++; raced == raceAttempts {
+				return fmt.Errorf("others keep changing the same streams: %w", err)
+			}
+		case unavailable(err):
+			log.InfoContext(ctx, "NATS cannot set up streams yet", "error", err)
+			select {
+			case <-time.After(unavailablePause):
+			case <-ctx.Done():
+				return err
+			}
+		default:
 			return err
 		}
 	}
-	return fmt.Errorf("others keep changing the same streams: %w", err)
+}
+
+func (s Set) reconcile(ctx context.Context, js jetstream.JetStream, log *slog.Logger) error {
+	p, err := s.plan(ctx, js)
+	if err != nil {
+		return err
+	}
+	if len(p.refusals) > 0 {
+		return &RefusedError{Refusals: p.refusals}
+	}
+	return p.apply(ctx, js, log)
+}
+
+// unavailablePause is how long a cluster is left alone that cannot do something now.
+const unavailablePause = 500 * time.Millisecond
+
+// unavailable tells whether the server says that it may be able to do it later.
+func unavailable(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.Code == 503 && !errors.Is(err, jetstream.ErrJetStreamNotEnabled) && !errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
 }
 
 // plan is what is to be done, in this order.
