@@ -1584,9 +1584,7 @@ const file_sluice_order_v1_order_proto_rawDesc = "" +
 	"\x04Ship\x12\x1c.sluice.order.v1.ShipRequest\x1a\x1d.sluice.order.v1.ShipResponse\x12L\n" +
 	"\aDeliver\x12\x1f.sluice.order.v1.DeliverRequest\x1a .sluice.order.v1.DeliverResponse\x12I\n" +
 	"\x06Cancel\x12\x1e.sluice.order.v1.CancelRequest\x1a\x1f.sluice.order.v1.CancelResponse\x12L\n" +
-	"\aHistory\x12\x1f.sluice.order.v1.HistoryRequest\x1a .sluice.order.v1.HistoryResponseB\xb8\x01\n" +
-	"\x13com.sluice.order.v1B\n" +
-	"OrderProtoP\x01Z7sluice/services/gateway/rpc/gen/sluice/order/v1;orderv1\xa2\x02\x03SOX\xaa\x02\x0fSluice.Order.V1\xca\x02\x0fSluice\\Order\\V1\xe2\x02\x1bSluice\\Order\\V1\\GPBMetadata\xea\x02\x11Sluice::Order::V1b\x06proto3"
+	"\aHistory\x12\x1f.sluice.order.v1.HistoryRequest\x1a .sluice.order.v1.HistoryResponseB9Z7sluice/services/gateway/rpc/gen/sluice/order/v1;orderv1b\x06proto3"
 
 var (
 	file_sluice_order_v1_order_proto_rawDescOnce sync.Once

@@ -666,8 +666,7 @@ const file_sluice_user_v1_user_proto_rawDesc = "" +
 	"\x03Get\x12\x1a.sluice.user.v1.GetRequest\x1a\x1b.sluice.user.v1.GetResponse\x12A\n" +
 	"\x04List\x12\x1b.sluice.user.v1.ListRequest\x1a\x1c.sluice.user.v1.ListResponse\x12G\n" +
 	"\x06Update\x12\x1d.sluice.user.v1.UpdateRequest\x1a\x1e.sluice.user.v1.UpdateResponse\x12D\n" +
-	"\x05Erase\x12\x1c.sluice.user.v1.EraseRequest\x1a\x1d.sluice.user.v1.EraseResponseB\xb0\x01\n" +
-	"\x12com.sluice.user.v1B\tUserProtoP\x01Z5sluice/services/gateway/rpc/gen/sluice/user/v1;userv1\xa2\x02\x03SUX\xaa\x02\x0eSluice.User.V1\xca\x02\x0eSluice\\User\\V1\xe2\x02\x1aSluice\\User\\V1\\GPBMetadata\xea\x02\x10Sluice::User::V1b\x06proto3"
+	"\x05Erase\x12\x1c.sluice.user.v1.EraseRequest\x1a\x1d.sluice.user.v1.EraseResponseB7Z5sluice/services/gateway/rpc/gen/sluice/user/v1;userv1b\x06proto3"
 
 var (
 	file_sluice_user_v1_user_proto_rawDescOnce sync.Once
