@@ -39,7 +39,9 @@ func (b *Binary) buildAndRun(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	*b = Binary(filepath.Join(folder, "sluice"))
-	if out, err := exec.Command("go", "build", "-race=false", "-o", string(*b), "sluice/services").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-race=false", "-o", string(*b), "sluice/services")
+	build.Env = append(build.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build the binary: %w\n%s", err, out)
 	}
 	return m.Run(), nil

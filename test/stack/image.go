@@ -124,7 +124,7 @@ func buildSluice(ctx context.Context, root, folder, name string) error {
 }
 
 func compile(ctx context.Context, root, to, source string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", to, source)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", to, source)
 	cmd.Dir = root
 	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 	_, err := output(cmd)
