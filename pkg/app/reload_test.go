@@ -170,7 +170,7 @@ func setUpGroup(ctx context.Context, js jetstream.JetStream) error {
 
 // TestReloadFindsAFile: a program that began without a file in its folder takes one that
 // came later.
-func TestReloadFindsAFile(t *testing.T) { //nolint:paralleltest // the folder is the process's
+func TestReloadFindsAFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	reload := make(chan os.Signal)
 	program, got := furnished()
