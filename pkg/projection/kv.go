@@ -68,6 +68,9 @@ func (m *keyValue) checkpoint(ctx context.Context) (checkpoint, error) {
 
 // orphaned reports whether the bucket has values that no checkpoint accounts for.
 func (m *keyValue) orphaned(ctx context.Context) (bool, error) {
+	// A list waits for keys that went away since it was begun.
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	kv, err := m.bucket.js.KeyValue(ctx, strings.TrimPrefix(m.bucket.name, streamName("")))
 	if err != nil {
 		return false, fmt.Errorf("open bucket %s: %w", m.name, err)
