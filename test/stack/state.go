@@ -33,7 +33,8 @@ func (s *Stack) Leader(t testing.TB, stream string) *Node {
 	return leader
 }
 
-// AwaitReady returns when every node, every service and the gateway are ready.
+// AwaitReady returns when every node, every service and the gateway are ready, and the
+// gateway knows all services.
 func (s *Stack) AwaitReady(t testing.TB) {
 	t.Helper()
 	s.await(t, "everything is ready", func(ctx context.Context) error {
@@ -55,8 +56,22 @@ func (s *Stack) AwaitReady(t testing.TB) {
 			}
 		}
 		_, err = fetch(ctx, s.gateway+"/readyz")
-		return errors.Join(append(errs, err)...)
+		return errors.Join(append(errs, err, s.routed(ctx))...)
 	})
+}
+
+// routed returns an error unless the gateway has found a route of every other service.
+func (s *Stack) routed(ctx context.Context) error {
+	described, err := fetch(ctx, s.gateway+"/openapi.json")
+	if err != nil {
+		return err
+	}
+	for _, path := range []string{"/v1/users", "/v1/orders", "/v1/notifications", "/v1/dead-letters", "/v1/services"} {
+		if !strings.Contains(string(described), `"`+path+`"`) {
+			return fmt.Errorf("the gateway has no route %s", path)
+		}
+	}
+	return nil
 }
 
 // AwaitAgreement returns when all nodes have the same of every stream.
