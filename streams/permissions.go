@@ -150,7 +150,7 @@ func PermissionsOf(service string) (Permissions, error) {
 		p.allow("deadletter.redrive.>")
 	}
 	if slices.Contains(forgets, service) {
-		p.allow("$JS.API.DIRECT.GET." + DeadLetters)
+		p.letters()
 	}
 	if slices.Contains(watches, service) {
 		p.allow("$JS.API.DIRECT.GET." + DeadLetters)

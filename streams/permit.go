@@ -36,7 +36,7 @@ func (p *permit) own(s jetstream.StreamConfig) {
 		p.allow("$JS.API.STREAM.INFO." + s.Name)
 	}
 	if slices.Contains(erased, s.Name) {
-		p.allow("$JS.API.STREAM.MSG.DELETE." + s.Name)
+		p.allow("$JS.API.STREAM.MSG.DELETE."+s.Name, "$JS.API.STREAM.MSG.GET."+s.Name) // to see that it is gone
 	}
 }
 

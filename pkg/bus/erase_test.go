@@ -46,6 +46,43 @@ func TestEraseDeadLetters(t *testing.T) {
 	}
 }
 
+// A letter is erased though a replica of the stream has not got it yet.
+func TestEraseDeadLettersThatReplicasLack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if _, err := w.js.UpdateStream(t.Context(), jetstream.StreamConfig{Name: bus.DeadLetterStream, Subjects: []string{"deadletter.>"}, AllowDirect: true}); err != nil {
+		t.Fatal(err)
+	}
+	behind := w.Behind(t)
+	erase := func() {
+		t.Helper()
+		if err := bus.EraseDeadLetters(t.Context(), behind, func(l bus.DeadLetter) bool { return l.Subject == "order.placed.b" }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, subject := range []string{"order.placed.a", "order.placed.b"} {
+		letter := bus.DeadLetter{Consumer: "mailer", Stream: "ORDERS", Sequence: uint64(i) + 1, Subject: subject}
+		if err := bus.PublishDeadLetter(t.Context(), w.js, letter); err != nil {
+			t.Fatal(err)
+		}
+		stream, err := behind.Stream(t.Context(), bus.DeadLetterStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for next := range uint64(4) { // the first time this is what the replica has for ever
+			_, _ = stream.GetMsg(t.Context(), next+1, jetstream.WithGetMsgSubject(">"))
+		}
+		erase()
+	}
+	stream, err := w.js.Stream(t.Context(), bus.DeadLetterStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := stream.CachedInfo().State.Msgs; left != 1 {
+		t.Errorf("left are %d letters", left)
+	}
+}
+
 // What is settled is gone from the stream, whether it was handled or given up.
 func TestConsumerErases(t *testing.T) {
 	t.Parallel()

@@ -264,3 +264,33 @@ func TestForgedErasure(t *testing.T) {
 		}
 	}
 }
+
+// What the server refuses to delete is not gone because a replica has not got it yet.
+func TestOverwriteAsksTheLeader(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	stream, err := srv.JetStream(t).CreateStream(t.Context(), jetstream.StreamConfig{Name: "KEPT", Subjects: []string{"kept"}, AllowDirect: true, DenyDelete: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := srv.Behind(t)
+	replica, err := behind.Stream(t.Context(), "KEPT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := replica.GetMsg(t.Context(), 1); !errors.Is(err, jetstream.ErrMsgNotFound) {
+		t.Fatalf("before it is there: %v", err)
+	}
+	if _, err := srv.JetStream(t).Publish(t.Context(), "kept", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := eventstore.Overwrite(t.Context(), behind, "KEPT", 1); err == nil {
+		t.Error("Overwrite of a message that stays reports success")
+	}
+	if _, err := stream.GetMsg(t.Context(), 1); err != nil {
+		t.Errorf("after that: %v", err)
+	}
+	if err := eventstore.Overwrite(t.Context(), behind, "KEPT", 2); err != nil {
+		t.Errorf("Overwrite of what is not there: %v", err)
+	}
+}

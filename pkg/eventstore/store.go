@@ -45,6 +45,7 @@
 package eventstore
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -77,11 +78,7 @@ type Store struct {
 // New returns the store of the events that registry lists, in stream s, which must
 // exist with the settings of [HistoryConfig]; [Store.Check] verifies that.
 func New(js jetstream.JetStream, s Stream, registry *event.Registry, options ...Option) *Store {
-	prefix := js.Options().APIPrefix
-	if prefix == "" {
-		prefix = jetstream.DefaultAPIPrefix
-	}
-	store := &Store{js: js, api: prefix, stream: s, events: registry}
+	store := &Store{js: js, api: apiPrefix(js), stream: s, events: registry}
 	for _, set := range options {
 		set(store)
 	}
@@ -90,6 +87,11 @@ func New(js jetstream.JetStream, s Stream, registry *event.Registry, options ...
 	}
 	store.meters = newMeters(store.provider, s, registry)
 	return store
+}
+
+// apiPrefix returns what the subjects of the JetStream API begin with.
+func apiPrefix(js jetstream.JetStream) string {
+	return cmp.Or(js.Options().APIPrefix, jetstream.DefaultAPIPrefix)
 }
 
 // Check verifies that the stream exists and is fit to hold history.

@@ -68,6 +68,7 @@ const setup = "sluice"
 var rare = []struct{ what, why string }{
 	{`\$JS\.FC\.`, "the server asks a watcher how far it is when there is much to watch"},
 	{`-g[2-9]\b|STREAM\.DELETE\.KV_`, "a read model is rebuilt more than once, and what was rebuilt is deleted later"},
+	{`MSG\.GET\.[A-Z]+_INTAKE`, "what is overwritten is there"},
 	{`-redrive\b`, "only what a group has given up is redriven to it; the intakes show how"},
 	{`publish deadletter\.[a-z]+-(users|orders|alerts|timers|due|erasure)\.`, "handlers of events that services wrote do not fail here"},
 	{`notification .*DEADLETTERS`, "likewise"},
