@@ -67,7 +67,7 @@ func TestCommandsThatCannotWork(t *testing.T) {
 	}
 }
 
-// TestOps: a process says how it is, to people, to Prometheus and to the command health.
+// TestOps: a process says how it is, to people and to the command health.
 func TestOps(t *testing.T) {
 	t.Parallel()
 	well := &part{name: "well", journal: &journal{}}
@@ -91,9 +91,6 @@ func TestOps(t *testing.T) {
 		if status, body := get(t, "http://"+address+"/readyz"); status != row.status || body != row.state {
 			t.Errorf("%s is ready: %d %q", row.part.name, status, body)
 		}
-		if status, body := get(t, "http://"+address+"/metrics"); status != http.StatusOK || !strings.Contains(body, "target_info") {
-			t.Errorf("%s measures: %d %q", row.part.name, status, body)
-		}
 		asking := launch(t, app.Program{Services: []app.Service{idle}}, nil, "health", "--ops", address)
 		if code := asking.exit(t); code != row.code || !strings.Contains(asking.stdout.String()+asking.stderr.String(), strings.TrimSpace(row.state)) {
 			t.Errorf("%s, asked: exit code %d, %s%s", row.part.name, code, asking.stdout, asking.stderr)
@@ -105,6 +102,20 @@ func TestOps(t *testing.T) {
 		if code := launch(t, app.Program{Services: []app.Service{idle}}, nil, "health", "--ops", address).exit(t); code != 1 {
 			t.Errorf("%s is gone, and healthy: exit code %d", row.part.name, code)
 		}
+	}
+}
+
+// TestOpsMetrics: and to Prometheus.
+func TestOpsMetrics(t *testing.T) { //nolint:paralleltest // what measures is the process's: another program would take its place
+	p := launch(t, app.Program{Services: []app.Service{idle}}, nil, "--data", t.TempDir(), "--ops", "127.0.0.1:0")
+	_, said, _ := strings.Cut(p.ready(t), "Ops   http://")
+	address, _, _ := strings.Cut(said, "\n")
+	if status, body := get(t, "http://"+address+"/metrics"); status != http.StatusOK || !strings.Contains(body, "target_info") {
+		t.Errorf("it measures: %d %q", status, body)
+	}
+	p.stop()
+	if code := p.exit(t); code != 0 {
+		t.Errorf("it ends with %d: %s", code, p.stderr)
 	}
 }
 
