@@ -11,13 +11,18 @@ type gate struct {
 	counted uint64 // missing counts the pending messages up to here
 	missing int    // pending messages that we do not hold
 	floor   uint64 // all messages up to here are settled
+	closed  uint64 // how often it was
 	changed func() // more may be admitted than before
 }
 
 func newGate(changed func()) gate { return gate{shut: true, changed: changed} }
 
-// close shuts the gate until the next assessment finds nothing missing.
-func (g *gate) close() { g.shut, g.known = true, false }
+// close shuts the gate until an assessment of what was looked up after that finds nothing
+// missing.
+func (g *gate) close() {
+	g.shut, g.known = true, false
+	g.closed++
+}
 
 // admits reports whether the message at sequence may be handled now. Also through a
 // shut gate goes what directly follows the settled messages, since nothing can be

@@ -2,7 +2,9 @@ package bus_test
 
 import (
 	"context"
+	"fmt"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,6 +49,47 @@ func TestPinnedTakeOver(t *testing.T) {
 		}
 	}
 	w.settled(t, 41)
+}
+
+// While the pin moves from one process to the other and back, both come to hold messages
+// that the other one waits for. When it stays, all is handled soon, and in order.
+func TestPinThatMoves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *jetstream.ConsumerConfig) {
+		c.PriorityPolicy, c.PriorityGroups, c.PinnedTTL = jetstream.PriorityPolicyPinned, []string{"active"}, time.Minute
+		c.AckWait, c.MaxAckPending = time.Second, 1000
+	})
+	stream, err := w.js.Stream(t.Context(), "ORDERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const keys, each = 20, 40
+	var mu sync.Mutex
+	handled := make(map[string]int)
+	done := make(chan struct{}, keys*each)
+	for range 2 {
+		start(t, w.js, bus.Config{}, bus.On(func(_ context.Context, e event.Of[placed]) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if e.Data.N > handled[e.Subject]+1 {
+				t.Errorf("of %s %d was handled after %d", e.Subject, e.Data.N, handled[e.Subject])
+			}
+			if e.Data.N == handled[e.Subject]+1 {
+				handled[e.Subject]++
+				done <- struct{}{}
+			}
+			return nil
+		}))
+	}
+	for n := 1; n <= each; n++ {
+		for key := range keys {
+			place(t, w.js, fmt.Sprint("o-", key), n)
+		}
+		if err := stream.UnpinConsumer(t.Context(), group.Name, "active"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receive(t, done, keys*each)
 }
 
 // A process that stands by is well, however long the active one keeps a failing

@@ -109,6 +109,13 @@ func (p *puller) silent() bool {
 	return time.Since(p.heard) > max(2*p.heartbeat(), leastSilence)
 }
 
+// outranked reports whether the server has pinned another client, as far as it has said.
+func (p *puller) outranked() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pinned && p.pin == ""
+}
+
 func (p *puller) heartbeat() time.Duration { return min(pullHeartbeat, p.expires/2) }
 
 // ask tops up what is expected once it is below half a batch. The caller holds mu.

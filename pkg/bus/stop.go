@@ -90,20 +90,25 @@ func await(ctx context.Context, done <-chan struct{}) {
 func (c *Consumer) giveBack() (running int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rest := make([]*item, 0, len(c.held))
-	for _, it := range c.held {
-		if it.running {
-			running++
-			continue
-		}
-		rest = append(rest, it)
-	}
-	rest = append(rest, c.limbo...)
-	slices.SortFunc(rest, func(a, b *item) int { return cmp.Compare(a.sequence(), b.sequence()) })
+	rest := c.untouched()
 	for _, it := range rest {
 		if it.delivery.Nak() != nil {
 			break // the connection is gone, and Stop says so when it flushes
 		}
 	}
-	return running
+	return len(c.held) + len(c.limbo) - len(rest)
+}
+
+// untouched returns what is in hand and not with a handler, oldest first. The caller
+// holds mu.
+func (c *Consumer) untouched() []*item {
+	rest := make([]*item, 0, len(c.held)+len(c.limbo))
+	for _, it := range c.held {
+		if !it.running {
+			rest = append(rest, it)
+		}
+	}
+	rest = append(rest, c.limbo...)
+	slices.SortFunc(rest, func(a, b *item) int { return cmp.Compare(a.sequence(), b.sequence()) })
+	return rest
 }

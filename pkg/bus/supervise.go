@@ -41,9 +41,13 @@ func (c *Consumer) supervise(ctx context.Context) {
 			c.setTrouble(errors.New("the consumer has gone silent"))
 			c.mu.Unlock()
 		}
-		if c.examine(ctx) {
+		floor := c.gateFloor()
+		switch well := c.examine(ctx); {
+		case well:
 			wait = pullHeartbeat
-		} else {
+		case c.gateFloor() != floor: // what goes through the shut gate goes one by one
+			wait = recheckFirst
+		default:
 			wait = min(2*wait, recheckMost)
 		}
 		timer.Reset(wait)
@@ -54,7 +58,7 @@ func (c *Consumer) supervise(ctx context.Context) {
 // all is well.
 func (c *Consumer) examine(ctx context.Context) bool {
 	c.mu.Lock()
-	trouble, shut := c.trouble, c.gate.shut
+	trouble, shut, closed := c.trouble, c.gate.shut, c.gate.closed
 	c.mu.Unlock()
 	if trouble == nil && !shut {
 		err := c.keepPosition(ctx)
@@ -85,19 +89,54 @@ func (c *Consumer) examine(ctx context.Context) bool {
 		c.mu.Unlock()
 		return false
 	}
+	late := c.gate.closed != closed // info is of before that
 	if c.moved {
 		c.moved, c.last = false, info.Delivered.Consumer
 		c.gate.close()
 	}
+	closed = c.gate.closed
 	c.trouble = nil
 	c.admitLimbo()
-	c.assess(info)
+	if !late && c.gate.closed == closed {
+		c.assess(info)
+	}
+	if c.gate.shut && time.Since(c.shutFrom) > c.ackWait && c.pull.outranked() {
+		c.handOver()
+	}
 	open, stopped := !c.gate.shut, c.stopped
 	c.mu.Unlock()
 	if trouble != nil && !stopped {
 		c.pull.restart()
 	}
 	return open
+}
+
+func (c *Consumer) gateFloor() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gate.floor
+}
+
+// handOver gives what is in hand and not begun to the process that the server has pinned
+// in place of this one. What is missing for longer than deliveries last is in living
+// hands: the other process waits for this one as this one waits for it, and both keep
+// what they have. The caller holds mu.
+func (c *Consumer) handOver() {
+	for _, it := range c.untouched() {
+		if c.held[it.sequence()] != it {
+			continue
+		}
+		if it.delivery.Nak() != nil {
+			return // the connection is gone, and what is in hand with it
+		}
+		delete(c.held, it.sequence())
+		if l, ok := c.lanes[c.key(it)]; ok {
+			l.remove(it)
+			if l.phase != busy {
+				c.schedule(l)
+			}
+		}
+	}
 }
 
 // keepAlive tells the server in time that what is held is in hand. What came in just
