@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
@@ -89,13 +90,26 @@ func (c *Consumer) examine(ctx context.Context) bool {
 		c.mu.Unlock()
 		return false
 	}
-	late := c.gate.closed != closed // info is of before that
+	c.trouble = nil
+	c.takeStock(info, closed)
+	open, stopped := !c.gate.shut, c.stopped
+	c.mu.Unlock()
+	if trouble != nil && !stopped {
+		c.pull.restart()
+	}
+	return open
+}
+
+// takeStock goes by info, which was looked up when the gate had been closed so often. If
+// it has been closed since, info is of before that and says nothing of what is missing.
+// The caller holds mu.
+func (c *Consumer) takeStock(info *jetstream.ConsumerInfo, closed uint64) {
+	late := c.gate.closed != closed
 	if c.moved {
 		c.moved, c.last = false, info.Delivered.Consumer
 		c.gate.close()
 	}
 	closed = c.gate.closed
-	c.trouble = nil
 	c.admitLimbo()
 	if !late && c.gate.closed == closed {
 		c.assess(info)
@@ -103,12 +117,6 @@ func (c *Consumer) examine(ctx context.Context) bool {
 	if c.gate.shut && time.Since(c.shutFrom) > c.ackWait && c.pull.outranked() {
 		c.handOver()
 	}
-	open, stopped := !c.gate.shut, c.stopped
-	c.mu.Unlock()
-	if trouble != nil && !stopped {
-		c.pull.restart()
-	}
-	return open
 }
 
 func (c *Consumer) gateFloor() uint64 {
