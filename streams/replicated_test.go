@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -55,9 +54,18 @@ func TestReconcileWaitsForACluster(t *testing.T) {
 	if err := set.Reconcile(t.Context(), js, log); err == nil || !contains(err, "never") || asked.Load() != 3 {
 		t.Errorf("after %d times: %v", asked.Load(), err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	log = slog.New(slog.NewTextHandler(onWrite(cancel), nil)) // it says that it waits
 	if err := set.Reconcile(ctx, js, log); err == nil || !contains(err, "temporarily unavailable") {
 		t.Errorf("at the end of its time: %v", err)
 	}
+}
+
+// onWrite is a writer that calls it.
+type onWrite func()
+
+func (f onWrite) Write(b []byte) (int, error) {
+	f()
+	return len(b), nil
 }
