@@ -122,9 +122,10 @@ func (p *permit) generation(bucket string, erases bool) {
 }
 
 // watch allows to watch a bucket, whose server asks the watcher now and then how far it is.
+// A watcher that has lost its consumer, with the node that had it, makes one without a name.
 func (p *permit) watch(stream string) {
 	p.consumers(stream)
-	p.allow("$JS.FC." + stream + ".>")
+	p.allow("$JS.API.CONSUMER.CREATE."+stream, "$JS.FC."+stream+".>")
 }
 
 // bucket allows to read a bucket that is no read model.

@@ -77,6 +77,7 @@ var rare = []struct{ what, why string }{
 	{`CONSUMER\.MSG\.NEXT\.KV_`, "a bucket is read like a stream by who has lost it to another writer"},
 	{`DIRECT\.GET\.KV_order-users\.>`, "the user service is away before the replica of users is rebuilt"},
 	{`MSG\.GET\.KV_keys`, "a token comes before the watcher has heard of its key"},
+	{`CONSUMER\.CREATE\.KV_[a-z0-9-]+$`, "a watcher that loses its consumer with a node makes another"},
 	{`CONSUMER\.DELETE\.KV_keys`, "a watcher that is stopped in time deletes its consumer"},
 	{`order-snapshots`, "orders have short histories"},
 	{`svc\.\*\.requests\.cancel`, "the registry stops while it asks a service for its read models"},
